@@ -49,7 +49,7 @@ public:
 	int pid() const noexcept;
 	bool running() const;
 
-	void write_stdin(std::string_view bytes); ///< blocks until all is written
+	void write_stdin(std::string_view bytes); ///< queues them and returns
 	void close_stdin();
 
 	void signal(int number); ///< to the process itself
