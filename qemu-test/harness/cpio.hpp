@@ -25,10 +25,11 @@ public:
 
 private:
 	struct device {
-		unsigned major = 0;
-		unsigned minor = 0;
+		unsigned major;
+		unsigned minor;
 	};
-	void add(std::string_view path, unsigned mode, std::string_view bytes, device node = {});
+	void add(std::string_view path, unsigned mode, std::string_view bytes,
+	         device node = device{0, 0});
 	void add_parents(std::string_view path);
 	bool has(std::string_view path) const;
 

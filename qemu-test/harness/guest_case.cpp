@@ -63,7 +63,10 @@ guest &guest_case::boot(guest_options options)
 
 void guest_case::watch(guest &machine)
 {
-	watched_.push_back({&machine, mark_of(machine)});
+	const bool known = std::ranges::any_of(
+		watched_, [&](const watched &each) { return each.machine == &machine; });
+	if (!known)
+		watched_.push_back({&machine, mark_of(machine)});
 }
 
 void guest_case::expect_log(std::string regex)
@@ -139,10 +142,7 @@ guest &shared_guest_case::shared()
 	const bool fresh = !machine || !machine->running();
 	if (fresh)
 		machine = std::make_unique<guest>(suite()->options);
-	const bool known = std::ranges::any_of(
-		watched_, [&](const watched &each) { return each.machine == machine.get(); });
-	if (!known)
-		watch(*machine);
+	watch(*machine);
 	return *machine;
 }
 

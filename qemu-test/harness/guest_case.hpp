@@ -48,6 +48,10 @@ protected:
 
 	void TearDown() override;
 
+	/** Scans the logs of @p machine too, from now on. */
+	void watch(guest &machine);
+
+private:
 	struct expectation {
 		std::string regex;
 		bool required;
@@ -56,9 +60,6 @@ protected:
 		guest *machine;
 		log_mark since;
 	};
-	void watch(guest &machine);
-
-private:
 	void check_logs();
 
 	temp_dir dir_;
