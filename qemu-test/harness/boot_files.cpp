@@ -38,6 +38,16 @@ void add_busybox(cpio_archive &archive)
 	}
 }
 
+/* With these, dynamically linked programs of the host run out of /host. */
+void add_host_libraries(cpio_archive &archive)
+{
+	const std::string libraries = "/usr/lib/x86_64-linux-gnu";
+	archive.add_symlink("lib64/ld-linux-x86-64.so.2",
+	                    "/host" + libraries + "/ld-linux-x86-64.so.2");
+	archive.add_symlink(libraries, "/host" + libraries);
+	archive.add_symlink("lib/x86_64-linux-gnu", "/host" + libraries);
+}
+
 void add_boot_modules(cpio_archive &archive)
 {
 	archive.add_directory("boot-modules");
@@ -81,6 +91,11 @@ fs::path guest_program_directory()
 	return KVMCHAN_GUEST_PROGRAMS;
 }
 
+fs::path build_directory()
+{
+	return KVMCHAN_BUILD_DIRECTORY;
+}
+
 void write_initramfs(const fs::path &to, bool with_module)
 {
 	cpio_archive archive;
@@ -94,6 +109,7 @@ void write_initramfs(const fs::path &to, bool with_module)
 	archive.add_file("etc/group", "root:x:0:\nnogroup:x:65534:\n", 0644);
 	archive.add_file_from("init", KVMCHAN_GUEST_INIT, 0755);
 	add_busybox(archive);
+	add_host_libraries(archive);
 	add_boot_modules(archive);
 	if (with_module) {
 		if (!fs::exists(module_file()))

@@ -18,6 +18,9 @@ std::filesystem::path module_file();
 /** The directory of the in-guest test programs of this build. */
 std::filesystem::path guest_program_directory();
 
+/** The top of this build; it has the same name in the guest. */
+std::filesystem::path build_directory();
+
 /** Where things are kept that may be thrown away. */
 std::filesystem::path cache_directory();
 

@@ -154,10 +154,7 @@ std::string guest::check(const command &what, milliseconds limit)
 
 command guest::host_program(const std::filesystem::path &program, std::vector<std::string> args)
 {
-	std::vector<std::string> argv{
-		"/host/lib64/ld-linux-x86-64.so.2", "--library-path",
-		"/host/lib/x86_64-linux-gnu:/host/usr/lib/x86_64-linux-gnu:/host/usr/local/lib",
-		"/host" + std::filesystem::absolute(program).string()};
+	std::vector<std::string> argv{"/host" + std::filesystem::absolute(program).string()};
 	argv.insert(argv.end(), std::make_move_iterator(args.begin()),
 	            std::make_move_iterator(args.end()));
 	return command{std::move(argv)};

@@ -246,7 +246,7 @@ bool host_process::running() const
 
 void host_process::write_stdin(std::string_view bytes)
 {
-	state_->in_stream->write(std::string{bytes});
+	state_->in_stream->write(bytes);
 }
 
 void host_process::close_stdin()

@@ -6,6 +6,7 @@
 #include <asio/write.hpp>
 
 #include <csignal>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -83,24 +84,30 @@ void stream::drain()
 	}
 }
 
-void stream::write(std::string bytes)
+void stream::write(std::string_view bytes)
 {
-	asio::post(io(), [self = shared_from_this(), bytes = std::move(bytes)] {
-		self->queued_ += bytes;
-		self->write_more();
-	});
+	{
+		// In the queue right here: Asio does not keep the order of what is
+		// posted from the I/O thread and from others.
+		const std::lock_guard lock{mutex_};
+		queued_ += bytes;
+	}
+	asio::post(io(), [self = shared_from_this()] { self->write_more(); });
 }
 
 void stream::write_more()
 {
 	if (!descriptor_.is_open() || !writing_.empty())
 		return;
-	if (queued_.empty()) {
-		if (closing_)
-			descriptor_.close();
-		return;
+	{
+		const std::lock_guard lock{mutex_};
+		writing_ = std::exchange(queued_, {});
+		if (writing_.empty()) {
+			if (closing_)
+				descriptor_.close();
+			return;
+		}
 	}
-	writing_ = std::exchange(queued_, {});
 	asio::async_write(descriptor_, asio::buffer(writing_),
 	                  [self = shared_from_this()](const std::error_code &ec, std::size_t) {
 				  self->writing_.clear();
@@ -115,10 +122,11 @@ void stream::write_more()
 
 void stream::close_after_writes()
 {
-	asio::post(io(), [self = shared_from_this()] {
-		self->closing_ = true;
-		self->write_more();
-	});
+	{
+		const std::lock_guard lock{mutex_};
+		closing_ = true;
+	}
+	asio::post(io(), [self = shared_from_this()] { self->write_more(); });
 }
 
 void stream::close()

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -33,8 +34,8 @@ public:
 
 	/** Starts to read; the handlers may run before this returns. */
 	void start();
-	/** Queues bytes; any thread. */
-	void write(std::string bytes);
+	/** Queues bytes; any thread, in the order of the calls. */
+	void write(std::string_view bytes);
 	/** Closes after the queued bytes are written; any thread. */
 	void close_after_writes();
 	/** Closes now; no handler runs any more once the I/O thread got to it. Any thread. */
@@ -51,9 +52,11 @@ private:
 	asio::posix::stream_descriptor descriptor_;
 	handlers on_;
 	std::string buffer_;
-	std::string queued_;  // not yet given to Asio
 	std::string writing_; // given to Asio
-	bool closing_ = false;
+
+	std::mutex mutex_;
+	std::string queued_; // not yet given to Asio; under mutex_
+	bool closing_ = false; // under mutex_
 };
 
 } // namespace harness

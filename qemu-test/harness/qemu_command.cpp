@@ -85,8 +85,9 @@ void add_kernel(command_line &line, const guest_options &options, const machine_
 	// Warnings reach the console too, so that a guest that dies has told why.
 	line.add("-append",
 	         fmt::format("console=ttyS0 loglevel=5 panic=-1 oops=panic kvmchan.token={} "
-	                     "kvmchan.tests={} {}",
-	                     files.token, guest_program_directory().string(), options.kernel_args));
+	                     "kvmchan.build={} kvmchan.tests={} {}",
+	                     files.token, build_directory().string(),
+	                     guest_program_directory().string(), options.kernel_args));
 }
 
 void add_channels(command_line &line, const machine_files &files)

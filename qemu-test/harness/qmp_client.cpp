@@ -49,8 +49,8 @@ void qmp_client::handle(json message)
 	const std::lock_guard lock{mutex_};
 	if (message.contains("event"))
 		events_.push_back(std::move(message));
-	else if (message.contains("id"))
-		replies_[message["id"].get<std::uint64_t>()] = std::move(message);
+	else if (const auto id = message.value("id", std::uint64_t{0}); id != 0)
+		replies_[id] = std::move(message);
 	changed_.notify_all();
 }
 

@@ -35,9 +35,9 @@ void session::fail(const std::string &what)
 	throw guest_gone{what + (tail_ ? tail_() : "")};
 }
 
-void session::send(std::string bytes)
+void session::send(std::string_view bytes)
 {
-	stream_->write(std::move(bytes));
+	stream_->write(bytes);
 }
 
 void session::lose_everything(const std::string &why)

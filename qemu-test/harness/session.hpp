@@ -69,7 +69,7 @@ private:
 	void receive(std::string_view bytes);
 	void handle(const protocol::frame &reply);
 	void lose_everything(const std::string &why);
-	void send(std::string bytes);
+	void send(std::string_view bytes);
 	std::uint32_t next_id();
 	running_command &find(std::uint32_t id);
 	[[noreturn]] void fail(const std::string &what);

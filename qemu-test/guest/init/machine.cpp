@@ -90,10 +90,15 @@ void mount_shares()
 	const char *options = "trans=virtio,version=9p2000.L,msize=262144,access=any";
 	try_mount("9p", "share", "/share", 0, options);
 	try_mount("9p", "host", "/host", MS_RDONLY, options);
-	const auto tests = boot_parameter("kvmchan.tests");
-	if (!tests.empty()) {
-		[[maybe_unused]] const int failed = symlink(("/host" + tests).c_str(), "/tests");
-	}
+	// The build directory has the same name here as on the host, because
+	// programs in it may look for their libraries by that name.
+	const fs::path build = boot_parameter("kvmchan.build");
+	if (build.empty())
+		return;
+	std::error_code ignored;
+	fs::create_directories(build.parent_path(), ignored);
+	fs::create_symlink("/host" + build.string(), build, ignored);
+	fs::create_symlink("/host" + boot_parameter("kvmchan.tests"), "/tests", ignored);
 }
 
 void load_boot_modules()
