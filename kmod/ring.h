@@ -298,8 +298,9 @@ static inline __u64 kvmchan_record_max(__u64 size)
  * @rx:   consumer; at least sizeof(struct kvmchan_record) bytes are used
  * @head: a PRIVATE copy of the head
  *
- * A record is published whole, so a head whose payload is not all there is a
- * violation, as is a length that no ring of this size can hold.
+ * A record is published whole and is not empty, so a head whose payload is
+ * not all there is a violation, as is a length of 0 or one that no ring of
+ * this size can hold.
  *
  * Return: bytes of payload, or -EPROTO.
  */
@@ -312,7 +313,7 @@ static inline __s64 kvmchan_rx_record(struct kvmchan_rx *rx,
 	__u64 length = head->length;
 #endif
 
-	if (length > kvmchan_record_max(rx->size) ||
+	if (!length || length > kvmchan_record_max(rx->size) ||
 	    kvmchan_record_space(length) > kvmchan_rx_used(rx)) {
 		rx->error = -EPROTO;
 		return rx->error;

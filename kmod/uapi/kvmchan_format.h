@@ -250,7 +250,7 @@ KVMCHAN_STATIC_ASSERT(sizeof(struct kvmchan_control) == 4 * KVMCHAN_PAGE_SIZE);
  * Heads start at multiples of 8 in index space; the payload follows and is
  * padded to a multiple of 8. A record is published whole.
  *
- * @length: bytes of payload, at most ring size - 8
+ * @length: bytes of payload, 1 to ring size - 8
  * @flags:  reserved, zero
  */
 struct kvmchan_record {

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kvmchan: a channel's life: made for a slot of the table, claimed by open
+ * files, told of its peer's doings, removed with its slot or its device.
+ */
+#include <linux/poll.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "kvmchan.h"
+#include "trace.h"
+
+static void kvmchan_channel_dev_release(struct device *dev)
+{
+	struct kvmchan_channel *ch = kvmchan_from_dev(dev);
+	struct kvmchan_device *kd = ch->kd;
+
+	kvmchan_minor_put(MINOR(dev->devt));
+	kfree(ch);
+	kvmchan_device_put(kd);
+}
+
+/* Spread over the vectors after 0, which tells of the table. */
+static struct kvmchan_vector *kvmchan_pick_vector(struct kvmchan_device *kd,
+						  u32 slot)
+{
+	if (!kd->vector_count)
+		return NULL;
+	if (kd->vector_count == 1)
+		return &kd->vectors[0];
+	return &kd->vectors[1 + slot % (kd->vector_count - 1)];
+}
+
+static u64 kvmchan_make_bell(const struct kvmchan_channel *ch)
+{
+	u64 flags = 0;
+
+	if (ch->kd->doorbell)
+		flags |= KVMCHAN_BELL_RINGS;
+	if (ch->vector)
+		flags |= KVMCHAN_BELL_RINGABLE;
+	return kvmchan_bell_make(ch->kd->id, ch->vector ? ch->vector->index : 0,
+				 flags);
+}
+
+static void kvmchan_channel_bind(struct kvmchan_channel *ch)
+{
+	struct kvmchan_session *s = &ch->session;
+	void *base = ch->kd->memory.base;
+	struct kvmchan_control __kvmchan_shared *control =
+		(struct kvmchan_control __kvmchan_shared __force *)
+		(base + le64_to_cpu(ch->slot.control));
+	struct kvmchan_slot __kvmchan_shared *slot =
+		(struct kvmchan_slot __kvmchan_shared __force *)
+		(base + ch->kd->table_offset) + ch->index;
+	unsigned int me = ch->side;
+
+	s->own = &control->side[me].session;
+	s->own_index = &control->side[me].index;
+	s->peer = &control->side[!me].session;
+	s->peer_index = &control->side[!me].index;
+	s->own_reaped = &slot->reaped[me];
+	s->peer_reaped = &slot->reaped[!me];
+	ch->tx.size = le64_to_cpu(ch->slot.data_size[me]);
+	ch->tx.own = s->own_index;
+	ch->tx.peer = s->peer_index;
+	ch->rx.size = le64_to_cpu(ch->slot.data_size[!me]);
+	ch->rx.own = s->own_index;
+	ch->rx.peer = s->peer_index;
+}
+
+static struct kvmchan_channel *
+kvmchan_channel_alloc(struct kvmchan_device *kd, u32 index,
+		      const struct kvmchan_slot *slot, unsigned int side)
+{
+	struct kvmchan_channel *ch = kzalloc(sizeof(*ch), GFP_KERNEL);
+
+	if (!ch)
+		return NULL;
+	ch->kd = kd;
+	ch->index = index;
+	ch->slot = *slot;
+	ch->side = side;
+	ch->vector = kvmchan_pick_vector(kd, index);
+	ch->bell = kvmchan_make_bell(ch);
+	INIT_LIST_HEAD(&ch->on_vector);
+	mutex_init(&ch->open_lock);
+	mutex_init(&ch->rx_mutex);
+	mutex_init(&ch->tx_mutex);
+	spin_lock_init(&ch->link_lock);
+	spin_lock_init(&ch->rx_lock);
+	spin_lock_init(&ch->tx_lock);
+	init_waitqueue_head(&ch->rx_wait);
+	init_waitqueue_head(&ch->tx_wait);
+	kvmchan_channel_bind(ch);
+	ch->rx_want = 1;
+	ch->tx_lowat = ch->tx.size / 2;
+	ch->tx_want = ch->tx_lowat;
+	return ch;
+}
+
+/* Publishes our address, and ends what a former life left open. */
+static void kvmchan_channel_attach(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+	unsigned int todo;
+
+	kvmchan_store_release(&ch->session.own->bell, ch->bell);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	todo = kvmchan_session_attach(&ch->session, &ch->tx);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (todo & KVMCHAN_RING_PEER)
+		kvmchan_ring_peer(ch);
+}
+
+/**
+ * kvmchan_channel_add() - make the channel of a slot, and its node
+ * @kd:    device
+ * @index: slot number
+ * @slot:  checked copy of the slot
+ * @side:  which side falls to us
+ *
+ * Context: table work.
+ * Return: the channel, entered in @kd->channels, or ERR_PTR.
+ */
+struct kvmchan_channel *kvmchan_channel_add(struct kvmchan_device *kd,
+					    u32 index,
+					    const struct kvmchan_slot *slot,
+					    unsigned int side)
+{
+	struct kvmchan_channel *ch;
+	int minor, err;
+
+	minor = kvmchan_minor_get();
+	if (minor < 0)
+		return ERR_PTR(minor);
+	ch = kvmchan_channel_alloc(kd, index, slot, side);
+	if (!ch) {
+		kvmchan_minor_put(minor);
+		return ERR_PTR(-ENOMEM);
+	}
+	kvmchan_device_get(kd);
+	device_initialize(&ch->dev);
+	ch->dev.class = &kvmchan_class;
+	ch->dev.parent = &kd->pdev->dev;
+	ch->dev.devt = MKDEV(MAJOR(kvmchan_devt), minor);
+	ch->dev.release = kvmchan_channel_dev_release;
+	err = dev_set_name(&ch->dev, KVMCHAN_DRIVER "%d", minor);
+	if (err)
+		goto err_put;
+	err = xa_err(xa_store(&kd->channels, index, ch, GFP_KERNEL));
+	if (err)
+		goto err_put;
+	if (ch->vector)
+		list_add_tail_rcu(&ch->on_vector, &ch->vector->channels);
+	kvmchan_channel_attach(ch);
+	/* All works before the node can be opened. */
+	cdev_init(&ch->cdev, &kvmchan_fops);
+	ch->cdev.owner = THIS_MODULE;
+	err = cdev_device_add(&ch->cdev, &ch->dev);
+	if (err)
+		goto err_unlink;
+	kvmchan_debugfs_add(ch);
+	return ch;
+
+err_unlink:
+	xa_erase(&kd->channels, index);
+	if (ch->vector)
+		list_del_rcu(&ch->on_vector);
+	synchronize_rcu();
+err_put:
+	put_device(&ch->dev);
+	return ERR_PTR(err);
+}
+
+/**
+ * kvmchan_channel_hangup() - end the session, refuse all that comes
+ * @ch: channel
+ *
+ * Open files get ENODEV and EPOLLHUP; the peer sees an orderly close.
+ *
+ * Context: process. On return no file operation touches the region.
+ */
+void kvmchan_channel_hangup(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+
+	WRITE_ONCE(ch->gone, true);
+	kvmchan_channel_wake(ch);
+	synchronize_srcu(&ch->kd->srcu);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
+		kvmchan_session_close(&ch->session);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	kvmchan_ring_peer(ch);
+}
+
+/**
+ * kvmchan_channel_remove() - take channel and node away
+ * @ch: channel, no longer in @kd->channels
+ *
+ * Open files keep the structure alive, not the region.
+ *
+ * Context: table work or removal.
+ */
+void kvmchan_channel_remove(struct kvmchan_channel *ch)
+{
+	kvmchan_debugfs_remove(ch);
+	cdev_device_del(&ch->cdev, &ch->dev);
+	kvmchan_channel_hangup(ch);
+	kvmchan_mmap_revoke(ch);
+	if (ch->vector)
+		list_del_rcu(&ch->on_vector);
+	/* Interrupt and poll timer walk their lists under RCU. */
+	synchronize_rcu();
+	put_device(&ch->dev);
+}
+
+static void kvmchan_channel_set_flags(struct kvmchan_channel *ch, u64 set,
+				      u64 clear)
+{
+	const u64 mask = KVMCHAN_LINK_NO_WRITER | KVMCHAN_LINK_NO_READER;
+	unsigned long flags;
+	unsigned int todo;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	todo = kvmchan_session_flags(&ch->session,
+				     ((ch->session.link & ~clear) | set) &
+				     mask);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (todo)
+		kvmchan_ring_peer(ch);
+}
+
+/* Caller holds open_lock. */
+static void kvmchan_session_begin(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+
+	spin_lock(&ch->rx_lock);
+	spin_lock(&ch->tx_lock);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	kvmchan_session_open(&ch->session, &ch->rx, &ch->tx);
+	ch->rx_want = 1;
+	ch->tx_lowat = ch->tx.size / 2;
+	ch->tx_want = ch->tx_lowat;
+	ch->rx_shut = false;
+	ch->tx_shut = false;
+	WRITE_ONCE(ch->broken, false);
+	kvmchan_session_look(&ch->session);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	spin_unlock(&ch->tx_lock);
+	spin_unlock(&ch->rx_lock);
+	kvmchan_ring_peer(ch);
+	kvmchan_poll_soon(ch);
+	trace_kvmchan_session(&ch->dev, ch->session.link, true);
+}
+
+/* Caller holds open_lock. */
+static void kvmchan_session_end(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	kvmchan_session_close(&ch->session);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	kvmchan_ring_peer(ch);
+	trace_kvmchan_session(&ch->dev, ch->session.link, false);
+}
+
+/* Link flags that say nobody is at this end of @mode. */
+static u64 kvmchan_absent(fmode_t mode)
+{
+	return (mode & FMODE_READ ? KVMCHAN_LINK_NO_READER : 0) |
+	       (mode & FMODE_WRITE ? KVMCHAN_LINK_NO_WRITER : 0);
+}
+
+/**
+ * kvmchan_channel_claim() - an open file takes one or both directions
+ * @ch:   channel
+ * @mode: FMODE_READ and/or FMODE_WRITE
+ *
+ * The first one begins a session, others join it.
+ *
+ * Context: process; the caller holds kd->srcu.
+ * Return: 0, -EBUSY when a direction is taken, -ENODEV.
+ */
+int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode)
+{
+	int err = 0;
+
+	mutex_lock(&ch->open_lock);
+	if (kvmchan_is_gone(ch)) {
+		err = -ENODEV;
+	} else if (ch->claimed & mode) {
+		err = -EBUSY;
+	} else if (!ch->claimed) {
+		kvmchan_session_begin(ch);
+	} else {
+		if (mode & FMODE_READ)
+			WRITE_ONCE(ch->rx_shut, false);
+		if (mode & FMODE_WRITE)
+			WRITE_ONCE(ch->tx_shut, false);
+		kvmchan_channel_set_flags(ch, 0, kvmchan_absent(mode));
+	}
+	if (!err)
+		ch->claimed |= mode;
+	mutex_unlock(&ch->open_lock);
+	return err;
+}
+
+/**
+ * kvmchan_channel_release() - an open file gives its directions back
+ * @ch:   channel
+ * @mode: what it had claimed
+ *
+ * The last one ends the session; before that the peer learns that nobody
+ * writes, or reads, here now.
+ *
+ * Context: process; the caller holds kd->srcu.
+ */
+void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode)
+{
+	mutex_lock(&ch->open_lock);
+	ch->claimed &= ~mode;
+	if (!kvmchan_is_gone(ch)) {
+		if (ch->claimed)
+			kvmchan_channel_set_flags(ch, kvmchan_absent(mode), 0);
+		else
+			kvmchan_session_end(ch);
+	}
+	mutex_unlock(&ch->open_lock);
+}
+
+/**
+ * kvmchan_channel_shutdown() - end directions for the rest of the session
+ * @ch:   channel
+ * @mode: FMODE_READ and/or FMODE_WRITE
+ *
+ * Context: process; the caller holds kd->srcu and has claimed @mode.
+ */
+void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode)
+{
+	mutex_lock(&ch->open_lock);
+	if (mode & FMODE_READ)
+		WRITE_ONCE(ch->rx_shut, true);
+	if (mode & FMODE_WRITE)
+		WRITE_ONCE(ch->tx_shut, true);
+	kvmchan_channel_set_flags(ch, kvmchan_absent(mode), 0);
+	mutex_unlock(&ch->open_lock);
+	kvmchan_channel_wake(ch);
+}
+
+static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
+{
+	int idx = srcu_read_lock(&ch->kd->srcu);
+	int err = 0;
+
+	mutex_lock(&ch->open_lock);
+	if (kvmchan_is_gone(ch)) {
+		err = -ENODEV;
+	} else if (ch->claimed != mode) {
+		err = -EBUSY;
+	} else {
+		kvmchan_session_end(ch);
+		kvmchan_session_begin(ch);
+	}
+	mutex_unlock(&ch->open_lock);
+	srcu_read_unlock(&ch->kd->srcu, idx);
+	return err;
+}
+
+/**
+ * kvmchan_channel_reconnect() - end this session and begin the next
+ * @ch:   channel
+ * @mode: what the calling file has claimed
+ *
+ * Waits for a transfer that is under way in another thread. A reader that
+ * sleeps goes on in the new session.
+ *
+ * Context: process, outside kd->srcu: who holds the mutexes may sleep.
+ * Return: 0, -EBUSY when another file shares the session, -ENODEV, -EINTR.
+ */
+int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode)
+{
+	int err;
+
+	if (mutex_lock_interruptible(&ch->rx_mutex))
+		return -EINTR;
+	if (mutex_lock_interruptible(&ch->tx_mutex)) {
+		mutex_unlock(&ch->rx_mutex);
+		return -EINTR;
+	}
+	err = kvmchan_reconnect_locked(ch, mode);
+	mutex_unlock(&ch->tx_mutex);
+	mutex_unlock(&ch->rx_mutex);
+	kvmchan_channel_wake(ch);
+	return err;
+}
+
+/**
+ * kvmchan_channel_wake() - everybody look again
+ * @ch: channel
+ *
+ * Context: any.
+ */
+void kvmchan_channel_wake(struct kvmchan_channel *ch)
+{
+	wake_up_interruptible_all(&ch->rx_wait);
+	wake_up_interruptible_all(&ch->tx_wait);
+	kill_fasync(&ch->fasync, SIGIO, POLL_IN);
+}
+
+static void kvmchan_channel_look(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+	unsigned int todo;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	todo = kvmchan_session_look(&ch->session);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (todo & KVMCHAN_RING_PEER)
+		kvmchan_ring_peer(ch);
+}
+
+/**
+ * kvmchan_channel_check() - has the peer done something? Wake whom it concerns
+ * @ch: channel
+ *
+ * Compares the peer's words with what was seen last; every change is followed
+ * by a wake-up, so a ring, which always comes after the change that it is
+ * about, is never lost. A peer that rings without a change wakes nobody.
+ *
+ * Context: any, also interrupt.
+ * Return: whether there was a change.
+ */
+bool kvmchan_channel_check(struct kvmchan_channel *ch)
+{
+	const struct kvmchan_session *s = &ch->session;
+	u64 reaped = kvmchan_load(s->peer_reaped) ^
+		     kvmchan_load(s->own_reaped) << KVMCHAN_EPOCH_BITS;
+	u64 link = kvmchan_load_acquire(&s->peer->link);
+	u64 prod = kvmchan_load(&s->peer_index->tx_prod);
+	u64 cons = kvmchan_load(&s->peer_index->rx_cons);
+	bool rx = prod != READ_ONCE(ch->seen_prod);
+	bool tx = cons != READ_ONCE(ch->seen_cons);
+
+	WRITE_ONCE(ch->seen_prod, prod);
+	WRITE_ONCE(ch->seen_cons, cons);
+	if (link != READ_ONCE(ch->seen_link) ||
+	    reaped != READ_ONCE(ch->seen_reaped)) {
+		WRITE_ONCE(ch->seen_link, link);
+		WRITE_ONCE(ch->seen_reaped, reaped);
+		kvmchan_channel_look(ch);
+		rx = true;
+		tx = true;
+	}
+	if (rx) {
+		wake_up_interruptible_poll(&ch->rx_wait, EPOLLIN | EPOLLRDNORM);
+		kill_fasync(&ch->fasync, SIGIO, POLL_IN);
+	}
+	if (tx) {
+		wake_up_interruptible_poll(&ch->tx_wait,
+					   EPOLLOUT | EPOLLWRNORM);
+		kill_fasync(&ch->fasync, SIGIO, POLL_OUT);
+	}
+	return rx || tx;
+}
+
+/**
+ * kvmchan_channel_poll_cap() - how often must the timer look, at the least?
+ * @ch: channel
+ *
+ * A channel whose peer has not come yet, but which can be rung when it comes,
+ * is looked at only for the case that the peer turns out to have no doorbell.
+ *
+ * Context: any.
+ * Return: the longest interval in ns; 0: no need to look.
+ */
+u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch)
+{
+	if (!(READ_ONCE(ch->claimed) || READ_ONCE(ch->openers)) ||
+	    kvmchan_is_gone(ch))
+		return 0;
+	if (kvmchan_irq_masked(ch))
+		return kvmchan_poll_max();
+	if (kvmchan_session_rung(&ch->session, ch->bell))
+		return 0;
+	if ((ch->bell & KVMCHAN_BELL_RINGABLE) &&
+	    !kvmchan_load(&ch->session.peer->bell))
+		return KVMCHAN_POLL_ABSENT_NS;
+	return kvmchan_poll_max();
+}
+
+/**
+ * kvmchan_channel_state() - how the session stands
+ * @ch: channel
+ *
+ * Context: process; the caller holds kd->srcu.
+ * Return: enum kvmchan_state.
+ */
+unsigned int kvmchan_channel_state(struct kvmchan_channel *ch)
+{
+	unsigned int state = KVMCHAN_STATE_WAITING;
+	struct kvmchan_session *s = &ch->session;
+	unsigned long flags;
+
+	kvmchan_channel_look(ch);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	if (s->phase == KVMCHAN_PHASE_CLOSED)
+		state = KVMCHAN_STATE_CLOSED;
+	else if (READ_ONCE(ch->broken))
+		state = KVMCHAN_STATE_BROKEN;
+	else if (s->peer_gone)
+		state = KVMCHAN_STATE_DISCONNECTED;
+	else if (s->confirmed)
+		state = KVMCHAN_STATE_CONNECTED;
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	return state;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kvmchan: where no doorbell tells, a timer looks.
+ *
+ * One timer a device looks at every open channel whose peer does not ring us
+ * (ivshmem-plain, a peer without doorbells, a vector that is cut off). Its
+ * interval follows the traffic: short after work or when somebody begins to
+ * wait, doubling while there is none. With no such channel it stops.
+ */
+#include <linux/hrtimer.h>
+#include <linux/module.h>
+
+#include "kvmchan.h"
+
+static unsigned int poll_min_us = 50;
+module_param(poll_min_us, uint, 0644);
+MODULE_PARM_DESC(poll_min_us, "shortest polling interval without doorbells, microseconds (default 50)");
+
+static unsigned int poll_max_us = 10000;
+module_param(poll_max_us, uint, 0644);
+MODULE_PARM_DESC(poll_max_us, "longest polling interval without doorbells, microseconds (default 10000)");
+
+static u64 kvmchan_poll_min(void)
+{
+	return (u64)clamp(READ_ONCE(poll_min_us), 10u, 1000000u) *
+	       NSEC_PER_USEC;
+}
+
+/**
+ * kvmchan_poll_max() - the longest interval while a peer is there, in ns
+ */
+u64 kvmchan_poll_max(void)
+{
+	u64 max = (u64)clamp(READ_ONCE(poll_max_us), 10u, 1000000u) *
+		  NSEC_PER_USEC;
+
+	return max(max, kvmchan_poll_min());
+}
+
+static enum hrtimer_restart kvmchan_poll(struct hrtimer *timer)
+{
+	struct kvmchan_device *kd = container_of(timer, struct kvmchan_device,
+						 poll_timer);
+	enum hrtimer_restart ret = HRTIMER_NORESTART;
+	struct kvmchan_channel *ch;
+	unsigned long index, flags;
+	u64 cap = U64_MAX, c;
+	bool work = false;
+
+	rcu_read_lock();
+	xa_for_each(&kd->channels, index, ch) {
+		c = kvmchan_channel_poll_cap(ch);
+		if (!c)
+			continue;
+		cap = min(cap, c);
+		work |= kvmchan_channel_check(ch);
+	}
+	rcu_read_unlock();
+
+	spin_lock_irqsave(&kd->poll_lock, flags);
+	/* If somebody has started it anew, his interval holds. */
+	if (cap != U64_MAX && !hrtimer_is_queued(timer)) {
+		kd->poll_ns = work ? kvmchan_poll_min() :
+			      min(kd->poll_ns * 2, cap);
+		hrtimer_forward_now(timer, ns_to_ktime(kd->poll_ns));
+		ret = HRTIMER_RESTART;
+	}
+	spin_unlock_irqrestore(&kd->poll_lock, flags);
+	return ret;
+}
+
+/**
+ * kvmchan_poll_init() - prepare the timer
+ * @kd: new device
+ */
+void kvmchan_poll_init(struct kvmchan_device *kd)
+{
+	spin_lock_init(&kd->poll_lock);
+	kvmchan_hrtimer_setup(&kd->poll_timer, kvmchan_poll);
+}
+
+/**
+ * kvmchan_poll_soon() - somebody waits: look at short intervals again
+ * @ch: channel; nothing happens when its peer rings us
+ *
+ * Context: any.
+ */
+void kvmchan_poll_soon(struct kvmchan_channel *ch)
+{
+	struct kvmchan_device *kd = ch->kd;
+	unsigned long flags;
+
+	if (!kvmchan_channel_poll_cap(ch))
+		return;
+	spin_lock_irqsave(&kd->poll_lock, flags);
+	kd->poll_ns = kvmchan_poll_min();
+	hrtimer_start(&kd->poll_timer, ns_to_ktime(kd->poll_ns),
+		      HRTIMER_MODE_REL_SOFT);
+	spin_unlock_irqrestore(&kd->poll_lock, flags);
+}
+
+/**
+ * kvmchan_poll_stop() - no more looking
+ * @kd: device whose channels are gone or quiet
+ *
+ * Context: process.
+ */
+void kvmchan_poll_stop(struct kvmchan_device *kd)
+{
+	hrtimer_cancel(&kd->poll_timer);
+}

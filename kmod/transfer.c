@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kvmchan: bytes and records between a ring and an iov_iter.
+ *
+ * Everything here runs inside kd->srcu and does not sleep: user memory is
+ * copied with page faults disabled, and a short copy is reported by *fault
+ * for the caller to fault the pages in, outside. So neither a userfaultfd nor
+ * a slow file system behind a user's buffer can hold up removal.
+ *
+ * Long transfers are published in pieces, so that both ends copy at the same
+ * time.
+ */
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "kvmchan.h"
+#include "trace.h"
+
+static u64 kvmchan_piece(u64 ring_size)
+{
+	return clamp_t(u64, ring_size / 4, KVMCHAN_MIN_RING, SZ_64K);
+}
+
+static void *kvmchan_ring_data(const struct kvmchan_channel *ch,
+			       unsigned int side)
+{
+	return ch->kd->memory.base + le64_to_cpu(ch->slot.data[side]);
+}
+
+/* ---- protocol errors ---- */
+
+/* Sticky for this session, in both directions; said once. */
+static void kvmchan_break(struct kvmchan_channel *ch, const char *what)
+{
+	unsigned long flags;
+
+	if (xchg(&ch->broken, true))
+		return;
+	atomic64_inc(&ch->protocol_errors);
+	dev_warn_ratelimited(&ch->dev, "%.63s: peer broke the protocol: %s\n",
+			     ch->slot.name, what);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
+		kvmchan_session_flags(&ch->session, KVMCHAN_LINK_NO_WRITER |
+				      KVMCHAN_LINK_NO_READER);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	kvmchan_ring_peer(ch);
+	kvmchan_channel_wake(ch);
+}
+
+/* ---- readiness ---- */
+
+static unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+	unsigned int todo;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	todo = kvmchan_session_sync_rx(&ch->session, &ch->rx);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (todo & KVMCHAN_RING_PEER)
+		kvmchan_ring_peer(ch);
+	return todo;
+}
+
+static unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+	unsigned int todo;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	todo = kvmchan_session_sync_tx(&ch->session, &ch->tx);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (todo & KVMCHAN_RING_PEER)
+		kvmchan_ring_peer(ch);
+	return todo;
+}
+
+static int kvmchan_rx_look(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	struct kvmchan_rx *rx = &ch->rx;
+	unsigned int todo;
+	int err;
+
+	err = kvmchan_rx_refresh(rx);
+	if (err)
+		return err;
+	if (kvmchan_rx_used(rx) >= want)
+		return 1;
+	todo = kvmchan_sync_rx(ch);
+	/* The state was read first: what it promises is visible now. */
+	err = kvmchan_rx_refresh(rx);
+	if (err)
+		return err;
+	if (kvmchan_rx_used(rx) >= want)
+		return 1;
+	if (todo & KVMCHAN_END)
+		return kvmchan_rx_used(rx) ? 1 : -ENODATA;
+	/* Not paired yet: the peer's link word comes with a ring, always. */
+	if (!arm || !rx->live)
+		return 0;
+	return kvmchan_rx_arm(rx, want);
+}
+
+/**
+ * kvmchan_rx_state() - can @want bytes be read?
+ * @ch:   channel
+ * @want: bytes
+ * @arm:  if not, be woken when they can
+ *
+ * Context: any that holds kd->srcu.
+ * Return: 1 yes, or fewer and no more will come; 0 no; -ENODATA end of file;
+ * -EPROTO.
+ */
+int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	int ret;
+
+	if (READ_ONCE(ch->broken))
+		return -EPROTO;
+	if (READ_ONCE(ch->rx_shut))
+		return -ENODATA;
+	spin_lock(&ch->rx_lock);
+	ret = kvmchan_rx_look(ch, want, arm);
+	if (!ret && arm)
+		ch->rx_stats.stalls++;
+	spin_unlock(&ch->rx_lock);
+	if (ret == -EPROTO)
+		kvmchan_break(ch, "producer index out of bounds");
+	if (!ret && arm)
+		kvmchan_poll_soon(ch);
+	return ret;
+}
+
+static int kvmchan_tx_look(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	unsigned int todo = kvmchan_sync_tx(ch);
+	struct kvmchan_tx *tx = &ch->tx;
+	int err;
+
+	if (todo & KVMCHAN_END)
+		return -EPIPE;
+	if (todo & KVMCHAN_HOLD)
+		return 0;
+	if (kvmchan_tx_free(tx) >= want && !tx->error)
+		return 1;
+	err = kvmchan_tx_refresh(tx);
+	if (err)
+		return err;
+	if (kvmchan_tx_free(tx) >= want)
+		return 1;
+	if (!arm)
+		return 0;
+	return kvmchan_tx_arm(tx, want);
+}
+
+/**
+ * kvmchan_tx_state() - can @want bytes be written?
+ * @ch:   channel
+ * @want: bytes, at most the ring's size
+ * @arm:  if not, be woken when they can
+ *
+ * Context: any that holds kd->srcu.
+ * Return: 1 yes, 0 no, -EPIPE, -EPROTO.
+ */
+int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	int ret;
+
+	if (READ_ONCE(ch->broken))
+		return -EPROTO;
+	if (READ_ONCE(ch->tx_shut))
+		return -EPIPE;
+	spin_lock(&ch->tx_lock);
+	ret = kvmchan_tx_look(ch, want, arm);
+	if (!ret && arm)
+		ch->tx_stats.stalls++;
+	spin_unlock(&ch->tx_lock);
+	if (ret == -EPROTO)
+		kvmchan_break(ch, "consumer index out of bounds");
+	if (!ret && arm)
+		kvmchan_poll_soon(ch);
+	return ret;
+}
+
+/* ---- copying ---- */
+
+static size_t kvmchan_copy_out(struct kvmchan_channel *ch,
+			       const struct kvmchan_window *w,
+			       struct iov_iter *to)
+{
+	const void *ring = kvmchan_ring_data(ch, !ch->side);
+	size_t n;
+
+	pagefault_disable();
+	n = copy_to_iter(ring + w->offset, w->first, to);
+	if (n == w->first && w->second)
+		n += copy_to_iter(ring, w->second, to);
+	pagefault_enable();
+	return n;
+}
+
+static size_t kvmchan_copy_in(struct kvmchan_channel *ch,
+			      const struct kvmchan_window *w,
+			      struct iov_iter *from)
+{
+	void *ring = kvmchan_ring_data(ch, ch->side);
+	size_t n;
+
+	pagefault_disable();
+	n = copy_from_iter(ring + w->offset, w->first, from);
+	if (n == w->first && w->second)
+		n += copy_from_iter(ring, w->second, from);
+	pagefault_enable();
+	return n;
+}
+
+static void kvmchan_rx_finish(struct kvmchan_channel *ch, u64 space,
+			      u64 payload)
+{
+	bool ring;
+
+	spin_lock(&ch->rx_lock);
+	ring = kvmchan_rx_commit(&ch->rx, space);
+	ch->rx_stats.bytes += payload;
+	if (!ring)
+		ch->rx_stats.suppressed++;
+	spin_unlock(&ch->rx_lock);
+	if (ring)
+		kvmchan_ring_peer(ch);
+	trace_kvmchan_read(&ch->dev, payload, ring);
+}
+
+static void kvmchan_tx_finish(struct kvmchan_channel *ch, u64 space,
+			      u64 payload)
+{
+	bool ring;
+
+	spin_lock(&ch->tx_lock);
+	ring = kvmchan_tx_commit(&ch->tx, space);
+	ch->tx_stats.bytes += payload;
+	if (!ring)
+		ch->tx_stats.suppressed++;
+	spin_unlock(&ch->tx_lock);
+	if (ring)
+		kvmchan_ring_peer(ch);
+	trace_kvmchan_write(&ch->dev, payload, ring);
+}
+
+/* ---- streams ---- */
+
+static bool kvmchan_interrupted(const struct kvmchan_channel *ch)
+{
+	cond_resched();
+	return signal_pending(current) || kvmchan_is_gone(ch);
+}
+
+static ssize_t kvmchan_receive_bytes(struct kvmchan_channel *ch,
+				     struct iov_iter *to, u64 want,
+				     bool *fault)
+{
+	const u64 piece = kvmchan_piece(ch->rx.size);
+	struct kvmchan_window w;
+	ssize_t total = 0;
+	u64 length;
+	size_t n;
+	int ret;
+
+	while (iov_iter_count(to)) {
+		ret = kvmchan_rx_state(ch, total ? 1 : want, false);
+		if (ret <= 0)
+			return total ? total : ret ? ret : -EAGAIN;
+		/* Only we consume: what is there stays there. */
+		spin_lock(&ch->rx_lock);
+		length = min3(kvmchan_rx_used(&ch->rx),
+			      (u64)iov_iter_count(to), piece);
+		kvmchan_rx_window(&ch->rx, 0, length, &w);
+		spin_unlock(&ch->rx_lock);
+		n = kvmchan_copy_out(ch, &w, to);
+		if (n)
+			kvmchan_rx_finish(ch, n, n);
+		total += n;
+		if (n < length) {
+			*fault = true;
+			break;
+		}
+		if (kvmchan_interrupted(ch))
+			break;
+	}
+	return total;
+}
+
+static ssize_t kvmchan_transmit_bytes(struct kvmchan_channel *ch,
+				      struct iov_iter *from, bool *fault)
+{
+	const u64 piece = kvmchan_piece(ch->tx.size);
+	struct kvmchan_window w;
+	ssize_t total = 0;
+	u64 length;
+	size_t n;
+	int ret;
+
+	while (iov_iter_count(from)) {
+		ret = kvmchan_tx_state(ch, 1, false);
+		if (ret <= 0)
+			return total ? total : ret ? ret : -EAGAIN;
+		spin_lock(&ch->tx_lock);
+		length = min3(kvmchan_tx_free(&ch->tx),
+			      (u64)iov_iter_count(from), piece);
+		kvmchan_tx_window(&ch->tx, 0, length, &w);
+		spin_unlock(&ch->tx_lock);
+		n = kvmchan_copy_in(ch, &w, from);
+		if (n)
+			kvmchan_tx_finish(ch, n, n);
+		total += n;
+		if (n < length) {
+			*fault = true;
+			break;
+		}
+		if (kvmchan_interrupted(ch))
+			break;
+	}
+	return total;
+}
+
+/* ---- records ---- */
+
+/* A private copy of the next record's head; 8 bytes are there. */
+static void kvmchan_peek_head(struct kvmchan_channel *ch,
+			      struct kvmchan_record *head)
+{
+	const void *ring = kvmchan_ring_data(ch, !ch->side);
+	struct kvmchan_window w;
+
+	kvmchan_rx_window(&ch->rx, 0, sizeof(*head), &w);
+	memcpy(head, ring + w.offset, w.first);
+	memcpy((void *)head + w.first, ring, w.second);
+}
+
+/* Payload of the next record; 0: none there; -EPROTO. */
+static s64 kvmchan_rx_head(struct kvmchan_channel *ch)
+{
+	struct kvmchan_record head;
+	s64 length = 0;
+	u64 used;
+
+	spin_lock(&ch->rx_lock);
+	used = kvmchan_rx_used(&ch->rx);
+	if (used >= sizeof(head)) {
+		kvmchan_peek_head(ch, &head);
+		length = kvmchan_rx_record(&ch->rx, &head);
+	} else if (used) {
+		length = -EPROTO;
+	}
+	spin_unlock(&ch->rx_lock);
+	if (length < 0)
+		kvmchan_break(ch, "bad record");
+	return length;
+}
+
+static ssize_t kvmchan_receive_record(struct kvmchan_channel *ch,
+				      struct iov_iter *to, bool *fault)
+{
+	struct kvmchan_window w;
+	u64 length;
+	s64 whole;
+	size_t n;
+	int ret;
+
+	ret = kvmchan_rx_state(ch, 1, false);
+	if (ret <= 0)
+		return ret ? ret : -EAGAIN;
+	whole = kvmchan_rx_head(ch);
+	if (whole <= 0)
+		return whole ? whole : -EAGAIN;
+	length = min_t(u64, whole, iov_iter_count(to));
+	spin_lock(&ch->rx_lock);
+	kvmchan_rx_window(&ch->rx, sizeof(struct kvmchan_record), length, &w);
+	spin_unlock(&ch->rx_lock);
+	n = kvmchan_copy_out(ch, &w, to);
+	if (n < length) {
+		iov_iter_revert(to, n);
+		*fault = true;
+		return 0;
+	}
+	ch->last_record = whole;
+	ch->rx_stats.records++;
+	kvmchan_rx_finish(ch, kvmchan_record_space(whole), length);
+	return length;
+}
+
+static void kvmchan_put_head(struct kvmchan_channel *ch, u64 length)
+{
+	struct kvmchan_record head = { .length = cpu_to_le32(length) };
+	void *ring = kvmchan_ring_data(ch, ch->side);
+	struct kvmchan_window w;
+
+	kvmchan_tx_window(&ch->tx, 0, sizeof(head), &w);
+	memcpy(ring + w.offset, &head, w.first);
+	memcpy(ring, (void *)&head + w.first, w.second);
+}
+
+static ssize_t kvmchan_transmit_record(struct kvmchan_channel *ch,
+				       struct iov_iter *from, bool *fault)
+{
+	u64 length = iov_iter_count(from);
+	struct kvmchan_window w;
+	size_t n;
+	int ret;
+
+	if (length > kvmchan_record_max(ch->tx.size))
+		return -EMSGSIZE;
+	ret = kvmchan_tx_state(ch, kvmchan_record_space(length), false);
+	if (ret <= 0)
+		return ret ? ret : -EAGAIN;
+	spin_lock(&ch->tx_lock);
+	kvmchan_put_head(ch, length);
+	kvmchan_tx_window(&ch->tx, sizeof(struct kvmchan_record), length, &w);
+	spin_unlock(&ch->tx_lock);
+	n = kvmchan_copy_in(ch, &w, from);
+	if (n < length) {
+		iov_iter_revert(from, n);
+		*fault = true;
+		return 0;
+	}
+	ch->tx_stats.records++;
+	kvmchan_tx_finish(ch, kvmchan_record_space(length), length);
+	return length;
+}
+
+/* ---- either ---- */
+
+/**
+ * kvmchan_receive() - what is there, into @to
+ * @ch:    channel; the caller holds rx_mutex
+ * @to:    where to; not empty
+ * @want:  stream mode: not fewer than this, unless no more will come
+ * @fault: out: pages of @to have to be faulted in
+ *
+ * Context: process, inside kd->srcu.
+ * Return: bytes, 0 only with *@fault; -EAGAIN, -ENODATA end of file, -EPROTO.
+ */
+ssize_t kvmchan_receive(struct kvmchan_channel *ch, struct iov_iter *to,
+			u64 want, bool *fault)
+{
+	if (kvmchan_is_packet(ch))
+		return kvmchan_receive_record(ch, to, fault);
+	return kvmchan_receive_bytes(ch, to, want, fault);
+}
+
+/**
+ * kvmchan_transmit() - what finds room, out of @from
+ * @ch:    channel; the caller holds tx_mutex
+ * @from:  where from; not empty
+ * @fault: out: pages of @from have to be faulted in
+ *
+ * Context: process, inside kd->srcu.
+ * Return: bytes, 0 only with *@fault; -EAGAIN, -EPIPE, -EPROTO, -EMSGSIZE.
+ */
+ssize_t kvmchan_transmit(struct kvmchan_channel *ch, struct iov_iter *from,
+			 bool *fault)
+{
+	if (kvmchan_is_packet(ch))
+		return kvmchan_transmit_record(ch, from, fault);
+	return kvmchan_transmit_bytes(ch, from, fault);
+}
+
+/**
+ * kvmchan_rx_ready() - bytes in the ring, record heads included
+ * @ch: channel
+ *
+ * Context: any that holds kd->srcu.
+ */
+u64 kvmchan_rx_ready(struct kvmchan_channel *ch)
+{
+	u64 used;
+
+	if (kvmchan_rx_state(ch, 1, false) <= 0)
+		return 0;
+	spin_lock(&ch->rx_lock);
+	used = kvmchan_rx_used(&ch->rx);
+	spin_unlock(&ch->rx_lock);
+	return used;
+}
+
+/**
+ * kvmchan_rx_next_record() - payload of the next record, 0: none
+ * @ch: channel in packet mode
+ *
+ * Context: any that holds kd->srcu.
+ */
+u64 kvmchan_rx_next_record(struct kvmchan_channel *ch)
+{
+	s64 length;
+
+	if (kvmchan_rx_state(ch, 1, false) <= 0)
+		return 0;
+	length = kvmchan_rx_head(ch);
+	return length < 0 ? 0 : length;
+}
+
+/**
+ * kvmchan_tx_space() - room in the ring, record heads included
+ * @ch: channel
+ *
+ * Context: any that holds kd->srcu.
+ */
+u64 kvmchan_tx_space(struct kvmchan_channel *ch)
+{
+	u64 space = 0;
+
+	spin_lock(&ch->tx_lock);
+	if (!(kvmchan_sync_tx(ch) & (KVMCHAN_END | KVMCHAN_HOLD)) &&
+	    !kvmchan_tx_refresh(&ch->tx))
+		space = kvmchan_tx_free(&ch->tx);
+	spin_unlock(&ch->tx_lock);
+	return space;
+}
