@@ -225,8 +225,9 @@ TEST_F(harness_must_fail, DISABLED_on_a_missing_complaint)
 
 TEST_F(harness_must_fail, DISABLED_on_a_process_left_behind)
 {
-	host_process shell{{"sh", "-c", "setsid sleep 1000 & echo started"}};
+	host_process shell{{"sh", "-c", "setsid sh -c 'echo started; exec sleep 1000' & cat"}};
 	shell.wait_output("started");
+	shell.close_stdin();
 	shell.wait();
 }
 

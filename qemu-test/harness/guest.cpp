@@ -260,15 +260,14 @@ void guest::reset()
 {
 	const auto before = state_->control->boots();
 	const auto set_action = [&](const char *action) { qmp("set-action", {{"reboot", action}}); };
-	drop_events();
 	if (!state_->options.allow_reboot)
 		set_action("reset");
 	qmp("system_reset");
-	wait_event("RESET");
-	if (!state_->options.allow_reboot)
-		set_action("shutdown");
 	state_->module_loaded = false;
 	state_->control->wait_boots(before, state_->options.boot_limit);
+	// Only now: SeaBIOS answers a reset of a used machine with another one.
+	if (!state_->options.allow_reboot)
+		set_action("shutdown");
 	if (state_->options.module == module_load::automatic)
 		load_module();
 }

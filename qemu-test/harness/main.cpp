@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "io_thread.hpp"
+#include "time_limit.hpp"
 
 #include <gtest/gtest.h>
 
@@ -47,8 +48,10 @@ public:
 	void SetUp() override { prctl(PR_SET_CHILD_SUBREAPER, 1); }
 	void TearDown() override
 	{
-		while (waitpid(-1, nullptr, WNOHANG) > 0) {
-		}
+		// One that was killed may need a moment to die.
+		const auto deadline = harness::deadline_after(std::chrono::seconds{2});
+		while (waitpid(-1, nullptr, WNOHANG) >= 0 && harness::clock::now() < deadline)
+			usleep(10'000);
 		for (const auto &pid : children()) {
 			ADD_FAILURE() << "left behind: " << pid << ' ' << command_line_of(pid);
 			kill(std::stoi(pid), SIGKILL);

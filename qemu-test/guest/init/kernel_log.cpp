@@ -2,6 +2,7 @@
 #include "kernel_log.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -12,6 +13,24 @@
 namespace guest_init {
 
 kernel_log::kernel_log() : fd_{open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)} {}
+
+namespace {
+
+/* The kernel writes a newline or other control character as "\x0a". */
+std::string unescaped(std::string_view text)
+{
+	std::string plain;
+	while (!text.empty()) {
+		unsigned value = 0;
+		const bool escape = text.starts_with("\\x") && text.size() >= 4 &&
+		                    std::from_chars(&text[2], &text[2] + 2, value, 16).ptr == &text[2] + 2;
+		plain += escape ? static_cast<char>(value) : text[0];
+		text.remove_prefix(escape ? 4 : 1);
+	}
+	return plain;
+}
+
+} // namespace
 
 /*
  * A record is "priority,sequence,microseconds,flags;text\n KEY=value\n...".
@@ -37,7 +56,7 @@ std::optional<std::string> kernel_log::next()
 	std::snprintf(stamp, sizeof stamp, "[%5llu.%06llu] ", microseconds / 1'000'000,
 	              microseconds % 1'000'000);
 	const auto body = text.substr(semicolon + 1);
-	return stamp + std::string{body.substr(0, body.find('\n'))} + '\n';
+	return stamp + unescaped(body.substr(0, body.find('\n'))) + '\n';
 }
 
 } // namespace guest_init
