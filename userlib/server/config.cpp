@@ -112,6 +112,16 @@ std::string side_text(std::uint32_t side)
 	return std::to_string(side);
 }
 
+std::string error_text(const std::system_error &error)
+{
+	std::string text = error.what();
+	const std::string suffix = ": " + error.code().message();
+
+	if (error.code() == std::errc::invalid_argument && text.ends_with(suffix))
+		text.resize(text.size() - suffix.size());
+	return text;
+}
+
 void complete(region_config &region)
 {
 	if (region.name.empty() || region.name.find('/') != std::string::npos)

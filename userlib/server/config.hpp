@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <sys/types.h>
@@ -22,6 +23,7 @@ enum class memory_kind {
 	memfd,		/* anonymous, sealed: nobody can make another one fault */
 	shm,		/* POSIX shared memory by name */
 	file,		/* a path, for instance in a hugetlbfs directory */
+	directory,	/* a file without a name there, as ivshmem-server -m */
 };
 
 /** A VM with a socket of its own, and so an ivshmem ID of its own. */
@@ -44,7 +46,7 @@ struct region_config {
 	std::string name = "kvmchan";
 	std::uint64_t size = std::uint64_t{16} << 20;
 	memory_kind memory = memory_kind::memfd;
-	std::string memory_name;		/* shm: object; file: path */
+	std::string memory_name;		/* shm: object; else a path */
 	bool keep_memory = false;		/* leave what we made behind at exit */
 	bool raw = false;			/* do not format: no table, no slots */
 	std::uint32_t table_slots = 0;		/* 0: by size */
@@ -89,6 +91,9 @@ server_config load_config(const std::filesystem::path &file);
  */
 slot_config parse_channel_flag(std::string_view text);
 slot_config parse_memory_flag(std::string_view text);
+
+/** What an error says, without the words of its code where they add nothing. */
+std::string error_text(const std::system_error &error);
 
 /** "host", "any", or a number: how a side is shown. */
 std::string side_text(std::uint32_t side);

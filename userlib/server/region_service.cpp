@@ -33,6 +33,16 @@ region_service::region_service(asio::io_context &io, const region_config &config
 		access_.allow_gid(gid);
 	if (config_.group)
 		access_.allow_gid(*config_.group);
+	try {
+		open();
+	} catch (...) {
+		stop();
+		throw;
+	}
+}
+
+void region_service::open()
+{
 	/* The sockets first: of two servers on one path only one may go on. */
 	listen(config_.socket, std::nullopt);
 	for (const vm_config &vm : config_.vms) {
@@ -75,6 +85,9 @@ void region_service::open_memory()
 		break;
 	case memory_kind::file:
 		memory_ = memory::create_file(config_.memory_name, config_.size);
+		break;
+	case memory_kind::directory:
+		memory_ = memory::create_in(config_.memory_name, config_.size);
 		break;
 	}
 
@@ -119,7 +132,7 @@ void region_service::add_configured(const slot_config &slot)
 	try {
 		table_->add(slot.spec);
 	} catch (const std::system_error &error) {
-		throw std::system_error{error.code(), slot.origin + ": " + error.what()};
+		throw std::system_error{error.code(), slot.origin + ": " + error_text(error)};
 	}
 	configured_.insert(slot.spec.name);
 }

@@ -69,6 +69,7 @@ public:
 	void resolve(slot_config &slot) const;
 
 private:
+	void open();
 	void open_memory();
 	void open_table();
 	void add_configured(const slot_config &slot);

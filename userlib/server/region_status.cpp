@@ -65,9 +65,11 @@ const char *kind_name(memory_kind kind)
 	case memory_kind::shm:
 		return "shm";
 	case memory_kind::file:
+		return "file";
+	case memory_kind::directory:
 		break;
 	}
-	return "file";
+	return "directory";
 }
 
 } // namespace

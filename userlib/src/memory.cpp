@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -247,6 +248,31 @@ memory memory::create_file(const std::filesystem::path &path, std::uint64_t size
 {
 	return checked([&](std::error_code &ec) { return create_file(path, size, ec); },
 	               with_size("memory file " + path.string(), size));
+}
+
+memory memory::create_in(const std::filesystem::path &directory, std::uint64_t size, std::error_code &ec) noexcept
+{
+	ec.clear();
+	if (!fits_region(size, ec))
+		return {};
+	/* Not O_TMPFILE: not every file system that has huge pages knows it. */
+	std::string name = (directory / "kvmchan.XXXXXX").string();
+	unique_fd fd{::mkostemp(name.data(), O_CLOEXEC)};
+
+	if (!fd) {
+		ec = last_error();
+		return {};
+	}
+	::unlink(name.c_str());
+	if (!size_object(fd.get(), size, ec))
+		return {};
+	return {std::move(fd), true, ec};
+}
+
+memory memory::create_in(const std::filesystem::path &directory, std::uint64_t size)
+{
+	return checked([&](std::error_code &ec) { return create_in(directory, size, ec); },
+	               with_size("memory in " + directory.string(), size));
 }
 
 memory memory::open_shm(const std::string &name, std::error_code &ec) noexcept

@@ -66,6 +66,11 @@ public:
 	static memory create_file(const std::filesystem::path &path, std::uint64_t size, std::error_code &ec) noexcept;
 	static memory create_file(const std::filesystem::path &path, std::uint64_t size);
 
+	/** New memory without a name in @p directory: a tmpfs or hugetlbfs mount. */
+	static memory create_in(const std::filesystem::path &directory, std::uint64_t size,
+	                        std::error_code &ec) noexcept;
+	static memory create_in(const std::filesystem::path &directory, std::uint64_t size);
+
 	/** What exists under a name or path, whole. */
 	static memory open_shm(const std::string &name, std::error_code &ec) noexcept;
 	static memory open_shm(const std::string &name);

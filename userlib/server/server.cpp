@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "server.hpp"
+
+#include <csignal>
+
+#include <asio/executor_work_guard.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "memory_size.hpp"
+#include "notify.hpp"
+
+namespace kvmchan {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void refuse(const std::string &text)
+{
+	throw std::system_error{std::make_error_code(std::errc::invalid_argument), text};
+}
+
+std::string text_of(const json &request, const char *key, const char *otherwise = nullptr)
+{
+	const auto found = request.find(key);
+
+	if (found == request.end() && otherwise)
+		return otherwise;
+	if (found == request.end() || !found->is_string())
+		refuse(fmt::format("\"{}\" has to be a string", key));
+	return found->get<std::string>();
+}
+
+std::uint32_t number_of(const json &request, const char *key)
+{
+	const auto found = request.find(key);
+
+	if (found == request.end() || !found->is_number_unsigned() || found->get<std::uint64_t>() > UINT32_MAX)
+		refuse(fmt::format("\"{}\" has to be a number from 0 to 4294967295", key));
+	return found->get<std::uint32_t>();
+}
+
+std::uint64_t size_of(const json &value)
+{
+	if (value.is_number_unsigned())
+		return value.get<std::uint64_t>();
+	if (value.is_string())
+		return parse_size(value.get<std::string>());
+	refuse("\"size\" has to be a number, a text such as \"64K\", or two of them");
+}
+
+void take_sizes(const json &request, slot_spec &spec)
+{
+	const auto found = request.find("size");
+
+	if (found == request.end()) {
+		if (spec.kind == KVMCHAN_KIND_MEMORY)
+			refuse("memory needs a \"size\"");
+		return;
+	}
+	if (!found->is_array()) {
+		spec.size = {size_of(*found), size_of(*found)};
+		return;
+	}
+	if (found->size() != 2)
+		refuse("\"size\" has one or two entries");
+	spec.size = {size_of(found->at(0)), size_of(found->at(1))};
+}
+
+slot_config parse_slot(const json &request)
+{
+	slot_config slot;
+	const std::string kind = text_of(request, "kind", "channel");
+	const std::string mode = text_of(request, "mode", "stream");
+
+	slot.origin = "request";
+	slot.spec.name = text_of(request, "name");
+	if (kind != "channel" && kind != "memory")
+		refuse(fmt::format("kind \"{}\" is neither channel nor memory", kind));
+	if (mode != "stream" && mode != "packet")
+		refuse(fmt::format("mode \"{}\" is neither stream nor packet", mode));
+	slot.spec.kind = kind == "memory" ? KVMCHAN_KIND_MEMORY : KVMCHAN_KIND_CHANNEL;
+	slot.spec.mode = mode == "packet" ? KVMCHAN_MODE_PACKET : KVMCHAN_MODE_STREAM;
+	take_sizes(request, slot.spec);
+	if (slot.spec.kind == KVMCHAN_KIND_MEMORY)
+		slot.spec.size[1] = 0;
+	if (const auto sides = request.find("sides"); sides != request.end()) {
+		if (!sides->is_array() || sides->size() != 2 || !sides->at(0).is_string() || !sides->at(1).is_string())
+			refuse("\"sides\" has two texts: host, any, a VM's name or an ID");
+		slot.sides = {sides->at(0).get<std::string>(), sides->at(1).get<std::string>()};
+	}
+	return slot;
+}
+
+} // namespace
+
+server::server(server_config config)
+{
+	complete(config);
+	for (const region_config &region : config.regions) {
+		regions_.push_back(std::make_unique<region_service>(io_, region));
+
+		region_service &service = *regions_.back();
+
+		controls_.push_back(std::make_unique<control_service>(
+			io_, control_path(region.socket), mode_t{0660}, service.control_access(),
+			[this, &service](const json &request) { return handle(service, request); }));
+	}
+}
+
+server::~server()
+{
+	for (const auto &each : controls_)
+		each->stop();
+	for (const auto &each : regions_)
+		each->stop();
+}
+
+void server::handle_signals()
+{
+	signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
+	wait_signal();
+}
+
+void server::wait_signal()
+{
+	signals_->async_wait([this](const std::error_code &ec, int signal) {
+		if (ec)
+			return;
+		if (signal != SIGHUP) {
+			spdlog::info("ending on signal {}", signal);
+			io_.stop();
+			return;
+		}
+		try {
+			reload();
+		} catch (const std::exception &error) {
+			spdlog::error("reload: {}", error.what());
+		}
+		wait_signal();
+	});
+}
+
+void server::run()
+{
+	for (const auto &each : regions_)
+		each->start();
+	for (const auto &each : controls_)
+		each->start();
+
+	/* Keeps the loop alive whatever becomes of the sockets. */
+	const auto guard = asio::make_work_guard(io_);
+
+	notify_ready(fmt::format("serving {} regions", regions_.size()));
+	io_.run();
+	notify_stopping();
+	for (const auto &each : controls_)
+		each->stop();
+	for (const auto &each : regions_)
+		each->stop();
+}
+
+void server::stop() noexcept
+{
+	io_.stop();
+}
+
+void server::reload()
+{
+	if (!reload_source_)
+		refuse("this server was started without a configuration file: there is nothing to read anew");
+	notify_reloading();
+	try {
+		apply(reload_source_());
+	} catch (...) {
+		notify_ready("reload failed");
+		throw;
+	}
+	notify_ready("reloaded");
+	spdlog::info("reloaded");
+}
+
+void server::apply(server_config wanted)
+{
+	complete(wanted);
+	for (const region_config &region : wanted.regions) {
+		bool known = false;
+
+		for (const auto &service : regions_) {
+			const region_config &now = service->config();
+
+			if (now.name != region.name)
+				continue;
+			known = true;
+			if (now.size != region.size || now.vectors != region.vectors || now.socket != region.socket ||
+			    now.vms.size() != region.vms.size())
+				spdlog::warn("region {}: only channels and memory change without a restart", region.name);
+			service->apply(region);
+		}
+		if (!known)
+			spdlog::warn("region {}: a new region needs a restart", region.name);
+	}
+}
+
+json server::status() const
+{
+	json out{{"regions", json::array()}};
+
+	for (const auto &each : regions_)
+		out["regions"].push_back(each->status());
+	return out;
+}
+
+json server::handle(region_service &region, const json &request)
+{
+	const std::string command = text_of(request, "cmd");
+
+	if (command == "status")
+		return {{"region", region.status()}};
+	if (command == "ring") {
+		region.ring(number_of(request, "peer"), number_of(request, "vector"));
+		return json::object();
+	}
+	if (command == "add")
+		return handle_add(region, request);
+	if (command == "remove") {
+		region.remove_slot(text_of(request, "name"));
+		return json::object();
+	}
+	if (command == "reload") {
+		reload();
+		return json::object();
+	}
+	refuse(fmt::format("\"{}\" is none of status, ring, add, remove, reload", command));
+}
+
+json server::handle_add(region_service &region, const json &request)
+{
+	slot_config slot = parse_slot(request);
+
+	region.resolve(slot);
+	region.add_slot(slot.spec);
+	return json::object();
+}
+
+} // namespace kvmchan
