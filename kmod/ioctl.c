@@ -160,18 +160,18 @@ static bool kvmchan_signal_idle(struct kvmchan_channel *ch, u64 *count,
 static int kvmchan_signal_wait(struct kvmchan_channel *ch,
 				struct kvmchan_wait *w)
 {
+	ktime_t timeout = ns_to_ktime(w->timeout_ns);
 	u64 seen = w->count;
-	long err;
+	int err;
 
 	if (!w->timeout_ns)
 		return kvmchan_signal_idle(ch, &w->count, seen) ?
 			-ETIMEDOUT : 0;
 	if (w->timeout_ns < 0)
-		return wait_event_interruptible(ch->rx_wait,
-			!kvmchan_signal_idle(ch, &w->count, seen));
+		timeout = KTIME_MAX;
 	err = wait_event_interruptible_hrtimeout(ch->rx_wait,
-		!kvmchan_signal_idle(ch, &w->count, seen),
-		ns_to_ktime(w->timeout_ns));
+						 !kvmchan_signal_idle(ch, &w->count, seen),
+						 timeout);
 	return err == -ETIME ? -ETIMEDOUT : err;
 }
 

@@ -121,7 +121,7 @@ struct kvmchan_device {
 	u8 incarnation[16];
 	bool formatted;
 	struct hrtimer poll_timer;
-	spinlock_t poll_lock;
+	spinlock_t poll_lock; /* poll_ns, starting poll_timer */
 	u64 poll_ns;
 };
 
@@ -201,23 +201,23 @@ struct kvmchan_channel {
 	bool gone;
 	bool broken;
 
-	struct mutex open_lock;
+	struct mutex open_lock; /* claimed, openers, mapping, sessions begin and end */
 	fmode_t claimed;
 	unsigned int openers;
 
-	spinlock_t link_lock;
+	spinlock_t link_lock; /* session */
 	struct kvmchan_session session;
 
-	struct mutex rx_mutex;
-	spinlock_t rx_lock;
+	struct mutex rx_mutex; /* one reader at a time */
+	spinlock_t rx_lock; /* rx, rx_stats, rx_want */
 	struct kvmchan_rx rx;
 	u64 rx_want;
 	bool rx_shut;
 	wait_queue_head_t rx_wait;
 	u32 last_record;
 
-	struct mutex tx_mutex;
-	spinlock_t tx_lock;
+	struct mutex tx_mutex; /* one writer at a time */
+	spinlock_t tx_lock; /* tx, tx_stats, tx_want, tx_lowat */
 	struct kvmchan_tx tx;
 	u64 tx_want;
 	u64 tx_lowat;

@@ -59,6 +59,7 @@ static inline u64 kvmchan_load(const __le64 __kvmchan_shared *p)
 
 static inline u64 kvmchan_load_acquire(const __le64 __kvmchan_shared *p)
 {
+	/* Partner: the release or full barrier named at each use. */
 	return le64_to_cpu(virt_load_acquire((const __le64 __force *)p));
 }
 
@@ -69,11 +70,13 @@ static inline void kvmchan_store(__le64 __kvmchan_shared *p, u64 v)
 
 static inline void kvmchan_store_release(__le64 __kvmchan_shared *p, u64 v)
 {
+	/* Partner: the acquire named at each use. */
 	virt_store_release((__le64 __force *)p, cpu_to_le64(v));
 }
 
 static inline void kvmchan_mb(void)
 {
+	/* Partner: the full barrier named at each use. */
 	virt_mb();
 }
 

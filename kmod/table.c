@@ -59,13 +59,14 @@ static int kvmchan_table_alloc_slots(struct kvmchan_table *t)
 static int kvmchan_table_snapshot(struct kvmchan_device *kd,
 				  struct kvmchan_table *t)
 {
+	const __le64 __kvmchan_shared *generation;
 	const void *base = kd->memory.base;
-	const __le64 __kvmchan_shared *generation =
-		&kvmchan_superblock(kd)->generation;
-	u64 before = kvmchan_load_acquire(generation);
 	const char *why;
+	u64 before;
 	int err;
 
+	generation = &kvmchan_superblock(kd)->generation;
+	before = kvmchan_load_acquire(generation);
 	memcpy(&t->sb, base, sizeof(t->sb));
 	why = kvmchan_superblock_check(&t->sb, kd->memory.size);
 	if (why) {
