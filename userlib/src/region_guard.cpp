@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "region_guard.hpp"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <mutex>
+
+#include <sys/mman.h>
+
+#include "failure.hpp"
+
+namespace kvmchan::detail {
+namespace {
+
+/* What the handler looks at: lock-free, and never freed. */
+struct guard {
+	std::atomic<std::uintptr_t> start{0};
+	std::atomic<std::size_t> size{0};
+	std::atomic<bool> lost{false};
+};
+
+static_assert(std::atomic<std::uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
+std::array<guard, 64> guards;
+std::mutex guards_mutex;
+struct sigaction previous;
+
+guard *find_guard(std::uintptr_t address) noexcept
+{
+	for (guard &entry : guards) {
+		const std::uintptr_t start = entry.start.load(std::memory_order_acquire);
+
+		if (start && address - start < entry.size.load(std::memory_order_relaxed))
+			return &entry;
+	}
+	return nullptr;
+}
+
+void pass_on(int signal, siginfo_t *info, void *context)
+{
+	if (previous.sa_flags & SA_SIGINFO) {
+		previous.sa_sigaction(signal, info, context);
+	} else if (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN) {
+		/* The access is tried again, and ends the process. */
+		::signal(SIGBUS, SIG_DFL);
+	} else {
+		previous.sa_handler(signal);
+	}
+}
+
+void on_bus_error(int signal, siginfo_t *info, void *context)
+{
+	const int saved = errno;
+	guard *const hit = find_guard(reinterpret_cast<std::uintptr_t>(info->si_addr));
+
+	if (hit && ::mmap(reinterpret_cast<void *>(hit->start.load()), hit->size.load(), PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+		hit->lost.store(true, std::memory_order_release);
+	else
+		pass_on(signal, info, context);
+	errno = saved;
+}
+
+void install_handler()
+{
+	static bool installed = false;
+	struct sigaction action {};
+
+	if (installed)
+		return;
+	action.sa_sigaction = on_bus_error;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	::sigemptyset(&action.sa_mask);
+	if (::sigaction(SIGBUS, &action, &previous) < 0)
+		fail(errno, "SIGBUS handler");
+	installed = true;
+}
+
+} // namespace
+
+void guard_mapping(std::span<std::byte> mapping)
+{
+	const std::lock_guard lock{guards_mutex};
+
+	install_handler();
+	for (guard &entry : guards) {
+		if (entry.start.load(std::memory_order_relaxed))
+			continue;
+		entry.lost.store(false, std::memory_order_relaxed);
+		entry.size.store(mapping.size(), std::memory_order_relaxed);
+		entry.start.store(reinterpret_cast<std::uintptr_t>(mapping.data()), std::memory_order_release);
+		return;
+	}
+	fail(ENOSPC, "64 regions are guarded against SIGBUS already");
+}
+
+void unguard_mapping(std::span<std::byte> mapping) noexcept
+{
+	const std::lock_guard lock{guards_mutex};
+
+	for (guard &entry : guards)
+		if (entry.start.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(mapping.data()))
+			entry.start.store(0, std::memory_order_release);
+}
+
+bool mapping_lost(std::span<const std::byte> mapping) noexcept
+{
+	const guard *const entry = find_guard(reinterpret_cast<std::uintptr_t>(mapping.data()));
+
+	return entry && entry->lost.load(std::memory_order_acquire);
+}
+
+} // namespace kvmchan::detail
