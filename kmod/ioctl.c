@@ -66,7 +66,7 @@ static void kvmchan_info_fill(struct kvmchan_channel *ch,
 }
 
 static int kvmchan_ioctl_shutdown(struct kvmchan_channel *ch, fmode_t held,
-				   unsigned long how)
+				  unsigned long how)
 {
 	static const fmode_t modes[] = {
 		[KVMCHAN_SHUT_RD] = FMODE_READ,
@@ -158,7 +158,7 @@ static bool kvmchan_signal_idle(struct kvmchan_channel *ch, u64 *count,
 }
 
 static int kvmchan_signal_wait(struct kvmchan_channel *ch,
-				struct kvmchan_wait *w)
+			       struct kvmchan_wait *w)
 {
 	ktime_t timeout = ns_to_ktime(w->timeout_ns);
 	u64 seen = w->count;
