@@ -67,10 +67,10 @@ struct kvmchan_session {
 };
 
 /* What a session call asks of its caller, or tells it. */
-#define KVMCHAN_RING_PEER	(1u << 0)	/* ring the peer, always */
-#define KVMCHAN_CHANGED		(1u << 1)	/* wake whoever waits here */
-#define KVMCHAN_END		(1u << 2)	/* rx: no more will come; tx: EPIPE */
-#define KVMCHAN_HOLD		(1u << 3)	/* tx: may not write yet */
+#define KVMCHAN_RING_PEER	0x1u	/* ring the peer, always */
+#define KVMCHAN_CHANGED		0x2u	/* wake whoever waits here */
+#define KVMCHAN_END		0x4u	/* rx: no more will come; tx: EPIPE */
+#define KVMCHAN_HOLD		0x8u	/* tx: may not write yet */
 
 static inline __u64 kvmchan_link_epoch(__u64 link)
 {
