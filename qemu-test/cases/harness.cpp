@@ -5,13 +5,16 @@
  */
 #include "guest_case.hpp"
 #include "log_scan.hpp"
+#include "region_server.hpp"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
 
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 namespace {
@@ -171,6 +174,67 @@ TEST_F(harness_commands, have_two_cpus)
 	EXPECT_EQ(shared().check("nproc"), "2\n");
 }
 
+/* ---- programs in the guest ---- */
+
+class results_directory {
+public:
+	results_directory() { setenv("KVMCHAN_TEST_RESULTS", dir_.path().c_str(), 1); }
+	~results_directory()
+	{
+		if (before_.empty())
+			unsetenv("KVMCHAN_TEST_RESULTS");
+		else
+			setenv("KVMCHAN_TEST_RESULTS", before_.c_str(), 1);
+	}
+	results_directory(const results_directory &) = delete;
+	results_directory &operator=(const results_directory &) = delete;
+
+	std::string report(std::string_view name) const
+	{
+		std::ifstream in{dir_ / name};
+		return {std::istreambuf_iterator<char>{in}, {}};
+	}
+
+private:
+	static std::string now()
+	{
+		const char *text = std::getenv("KVMCHAN_TEST_RESULTS");
+		return text ? text : "";
+	}
+	std::string before_ = now();
+	temp_dir dir_;
+};
+
+TEST_F(harness_commands, import_the_tests_of_a_guest_program)
+{
+	const results_directory results;
+	const auto report = run_guest_tests(shared(), "harness_probe");
+	EXPECT_EQ(report.tests, 4);
+	EXPECT_EQ(report.skipped, 1);
+	EXPECT_EQ(report.failures, 0);
+	EXPECT_THAT(results.report("guest-harness_probe.xml"), HasSubstr("runs_in_the_guest"));
+}
+
+TEST_F(harness_commands, import_the_failures_of_a_guest_program)
+{
+	const results_directory results;
+	command failing{"harness_probe"};
+	failing.env["HARNESS_PROBE"] = "fail";
+	guest_test_report report;
+	EXPECT_NONFATAL_FAILURE(report = run_guest_tests(shared(), failing), "was told to <fail>");
+	EXPECT_EQ(report.failures, 1);
+	EXPECT_THAT(results.report("guest-harness_probe.xml"), HasSubstr("was told to &lt;fail&gt;"));
+
+	command crashing{"harness_probe"};
+	crashing.env["HARNESS_PROBE"] = "crash";
+	EXPECT_NONFATAL_FAILURE(run_guest_tests(shared(), crashing), "wrote no report");
+	EXPECT_THAT(results.report("guest-harness_probe.xml"), HasSubstr("errors=\"1\""));
+
+	EXPECT_NONFATAL_FAILURE(run_guest_tests(shared(), {"harness_probe", "--gtest_filter=none"}),
+	                        "ran no test");
+	EXPECT_NONFATAL_FAILURE(run_guest_tests(shared(), "no_such_program"), "exited with 127");
+}
+
 /* ---- the kernel log ---- */
 
 TEST_F(harness_commands, bring_the_kernel_log)
@@ -306,6 +370,27 @@ TEST_F(harness_machines, plug_and_unplug_while_they_run)
 		EXPECT_EQ(g.check(ivshmem_bars), "");
 	}
 	EXPECT_THROW(g.qmp("device_del", {{"id", "nonsense"}}), qmp_error);
+}
+
+TEST_F(harness_machines, have_doorbells)
+{
+	region_server server;
+	auto &g = boot({.devices = {server.device("bell"), plain("mute")},
+	                .root_ports = {{.id = "rp1"}},
+	                .module = module_load::none});
+	const std::string count_bells = "n=0; for d in /sys/bus/pci/devices/*; do "
+	                                "grep -q 0x1110 $d/device && [ -e $d/resource1 ] && n=$((n + 1)); "
+	                                "done; echo $n";
+	// Only the doorbell flavour has BAR1, the MSI-X table.
+	EXPECT_EQ(g.check(count_bells), "1\n");
+	auto second = server.device("second");
+	second.bus = "rp1";
+	g.hotplug(second);
+	g.check("while [ $(" + count_bells + ") != 2 ]; do sleep 0.05; done");
+	g.unplug("second");
+	EXPECT_EQ(g.check(count_bells), "1\n");
+	g.shutdown();
+	server.stop();
 }
 
 TEST_F(harness_machines, pause_and_reset)

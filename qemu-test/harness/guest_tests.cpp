@@ -62,19 +62,18 @@ void keep_report(std::string_view program, const std::string &xml)
 
 } // namespace
 
-guest_test_report run_guest_tests(guest &machine, std::string_view program,
-                                  std::vector<std::string> args, milliseconds limit)
+guest_test_report run_guest_tests(guest &machine, command what, milliseconds limit)
 {
+	const auto program = what.argv.at(0);
 	const auto file = fmt::format("/tmp/{}.xml", program);
-	std::vector<std::string> argv{fmt::format("/tests/{}", program), "--gtest_output=xml:" + file,
-	                              "--gtest_color=no"};
-	argv.insert(argv.end(), args.begin(), args.end());
+	// At least two words, so that it is not taken for a shell script.
+	what.argv[0] = "/tests/" + program;
+	what.argv.push_back("--gtest_output=xml:" + file);
 	machine.run({"rm", "-f", file});
-	const guest_test_report empty;
-	auto report = empty;
+	guest_test_report report;
 	std::string xml;
 	try {
-		report.run = machine.run(argv, limit);
+		report.run = machine.run(what, limit);
 		xml = machine.run({"cat", file}).out;
 	} catch (const error &) {
 		// The guest died, or the program hangs: nothing will come any more.

@@ -3,10 +3,6 @@
 
 #include "guest.hpp"
 
-#include <string>
-#include <string_view>
-#include <vector>
-
 namespace harness {
 
 /** What a GoogleTest program in the guest reported. */
@@ -18,15 +14,15 @@ struct guest_test_report {
 };
 
 /**
- * Runs the in-guest GoogleTest program /tests/@p program. Its report goes to
- * $KVMCHAN_TEST_RESULTS/guest-@p program.xml, so that each in-guest test
+ * Runs the in-guest GoogleTest program in /tests; @p what is its name
+ * alone, or the name, arguments and environment. Its report goes to
+ * $KVMCHAN_TEST_RESULTS/guest-<name>.xml, so that each in-guest test
  * counts on its own; a program that dies leaves a report with one error.
  *
  * A failed test, a crash, or a program that ran no test at all is a
  * GoogleTest failure of the calling case, with the program's output.
  */
-guest_test_report run_guest_tests(guest &machine, std::string_view program,
-                                  std::vector<std::string> args = {},
+guest_test_report run_guest_tests(guest &machine, command what,
                                   milliseconds limit = nominal::program);
 
 } // namespace harness
