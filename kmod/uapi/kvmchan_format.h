@@ -13,20 +13,17 @@
 #ifndef KVMCHAN_FORMAT_H
 #define KVMCHAN_FORMAT_H
 
+#include <linux/const.h>
+#include <linux/types.h>
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
 #include <linux/stddef.h>
-#include <linux/types.h>
 #else
-#include <linux/types.h>
+#include <assert.h>
 #include <stddef.h>
 #endif
 
-#ifdef __cplusplus
 #define KVMCHAN_STATIC_ASSERT(cond) static_assert(cond, #cond)
-#else
-#define KVMCHAN_STATIC_ASSERT(cond) _Static_assert(cond, #cond)
-#endif
 
 /* "KVMCHAN" and a zero byte, read as a little-endian word. */
 #define KVMCHAN_MAGIC		0x004e4148434d564bULL
@@ -39,7 +36,7 @@
 #define KVMCHAN_NAME_SIZE	64u	/* with the terminating zero */
 #define KVMCHAN_MAX_SLOTS	4096u
 #define KVMCHAN_MIN_RING	4096ULL
-#define KVMCHAN_MAX_RING	(1ULL << 30)
+#define KVMCHAN_MAX_RING	_BITULL(30)
 /* Superblock, one page of table, one channel of two smallest rings. */
 #define KVMCHAN_MIN_REGION	(8ULL * KVMCHAN_PAGE_SIZE)
 
@@ -161,12 +158,12 @@ KVMCHAN_STATIC_ASSERT(offsetof(struct kvmchan_slot, reaped) == 128);
  *               EPIPE
  */
 #define KVMCHAN_EPOCH_BITS	30
-#define KVMCHAN_EPOCH_MASK	((1ULL << KVMCHAN_EPOCH_BITS) - 1)
+#define KVMCHAN_EPOCH_MASK	(_BITULL(KVMCHAN_EPOCH_BITS) - 1)
 #define KVMCHAN_LINK_ACKED_SHIFT 30
-#define KVMCHAN_LINK_OPEN	(1ULL << 60)
-#define KVMCHAN_LINK_PAIRED	(1ULL << 61)
-#define KVMCHAN_LINK_NO_WRITER	(1ULL << 62)
-#define KVMCHAN_LINK_NO_READER	(1ULL << 63)
+#define KVMCHAN_LINK_OPEN	_BITULL(60)
+#define KVMCHAN_LINK_PAIRED	_BITULL(61)
+#define KVMCHAN_LINK_NO_WRITER	_BITULL(62)
+#define KVMCHAN_LINK_NO_READER	_BITULL(63)
 
 /*
  * A bell word: where its owner can be rung, and whether it rings others.
@@ -178,8 +175,8 @@ KVMCHAN_STATIC_ASSERT(offsetof(struct kvmchan_slot, reaped) == 128);
  *               has to poll
  */
 #define KVMCHAN_BELL_PEER_SHIFT	16
-#define KVMCHAN_BELL_RINGABLE	(1ULL << 32)
-#define KVMCHAN_BELL_RINGS	(1ULL << 33)
+#define KVMCHAN_BELL_RINGABLE	_BITULL(32)
+#define KVMCHAN_BELL_RINGS	_BITULL(33)
 
 /**
  * struct kvmchan_session_page - one side's session
