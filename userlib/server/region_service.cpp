@@ -295,18 +295,13 @@ void region_service::tell_others(const peer &about, bool joined, bool fresh)
 
 void region_service::ended(client_session &session, const std::string &why)
 {
-	spdlog::info("region {}: peer {} (pid {}): {}", config_.name, session.id, session.credentials().pid, why);
-	detach(session);
-}
-
-void region_service::detach(client_session &session)
-{
 	const auto keep = session.shared_from_this();
 	const std::uint16_t id = session.id;
 	peer *const as = peers_.find(id);
 
 	if (std::erase(sessions_, keep) == 0 || !as || as->session != &session)
 		return;
+	spdlog::info("region {}: peer {} (pid {}): {}", config_.name, id, session.credentials().pid, why);
 	++tick_;
 	if (!session.is_vm) {
 		--clients_;

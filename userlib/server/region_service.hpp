@@ -82,7 +82,6 @@ private:
 	void queue_burst(client_session &to);
 	void tell_others(const peer &about, bool joined, bool fresh);
 	void ended(client_session &session, const std::string &why);
-	void detach(client_session &session);
 
 	void ring_bells(const std::vector<bell_address> &bells);
 	void ring_all();
