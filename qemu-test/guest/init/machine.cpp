@@ -45,6 +45,21 @@ std::string file_text(const fs::path &file)
 	return text.str();
 }
 
+/* Does nothing if the machine has no such share. */
+void mount_share(std::string_view tag, const char *target, unsigned long flags)
+{
+	std::error_code ec;
+	for (const auto &device : fs::directory_iterator{"/sys/bus/virtio/devices", ec}) {
+		// The tag ends with a NUL or nothing.
+		const auto text = file_text(device.path() / "mount_tag");
+		if (text.substr(0, text.find('\0')) != tag)
+			continue;
+		const char *options = "trans=virtio,version=9p2000.L,msize=262144,access=any";
+		if (!try_mount("9p", std::string{tag}.c_str(), target, flags, options))
+			give_up("cannot mount " + std::string{target} + ": " + std::strerror(errno));
+	}
+}
+
 void stop_everybody()
 {
 	kill(-1, SIGTERM);
@@ -87,9 +102,8 @@ void mount_pseudo_filesystems()
 
 void mount_shares()
 {
-	const char *options = "trans=virtio,version=9p2000.L,msize=262144,access=any";
-	try_mount("9p", "share", "/share", 0, options);
-	try_mount("9p", "host", "/host", MS_RDONLY, options);
+	mount_share("share", "/share", 0);
+	mount_share("host", "/host", MS_RDONLY);
 	// The build directory has the same name here as on the host, because
 	// programs in it may look for their libraries by that name.
 	const fs::path build = boot_parameter("kvmchan.build");

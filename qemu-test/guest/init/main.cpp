@@ -37,8 +37,22 @@ using namespace guest_init;
 	_exit(127);
 }
 
+/* For a human, who wants to see what went wrong and go on. */
+void load_module()
+{
+	const char *file = "/lib/modules/kvmchan.ko";
+	const pid_t insmod = access(file, F_OK) == 0 ? fork() : -1;
+	if (insmod == 0) {
+		execl("/sbin/insmod", "insmod", file, nullptr);
+		_exit(127);
+	}
+	if (insmod > 0)
+		waitpid(insmod, nullptr, 0);
+}
+
 [[noreturn]] void serve_console(const std::string &program)
 {
+	load_module();
 	const pid_t shell = fork();
 	if (shell == 0)
 		be_shell(program);
