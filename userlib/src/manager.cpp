@@ -23,9 +23,13 @@ constexpr std::uint64_t id_limit = std::uint64_t{1} << 62;
 	throw std::system_error{std::make_error_code(error), text};
 }
 
+/* For messages: a name may hold anything until it is checked. */
 std::string kind_of(const slot_spec &spec)
 {
-	return (spec.kind == KVMCHAN_KIND_MEMORY ? "memory \"" : "channel \"") + spec.name + "\"";
+	std::string name = spec.name;
+
+	std::replace_if(name.begin(), name.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+	return (spec.kind == KVMCHAN_KIND_MEMORY ? "memory \"" : "channel \"") + name + "\"";
 }
 
 std::string_view name_of(const kvmchan_slot &slot) noexcept
