@@ -3,6 +3,7 @@
  * The harness tested by itself: what it promises to cases, and that it notices
  * what it promises to notice.
  */
+#include "boot_files.hpp"
 #include "guest_case.hpp"
 #include "log_scan.hpp"
 #include "region_server.hpp"
@@ -441,6 +442,31 @@ TEST_F(harness_machines, with_a_wrong_word_for_qemu_tell_it)
 	} catch (const guest_gone &e) {
 		EXPECT_THAT(e.what(), HasSubstr("-no-such-option: invalid option"));
 	}
+}
+
+TEST_F(harness_machines, load_and_unload_the_module)
+{
+	auto &g = boot({.devices = {plain("region")}});
+	EXPECT_EQ(g.run("grep -q ^kvmchan /proc/modules").exit, 0);
+	g.unload_module();
+	EXPECT_EQ(g.run("grep -q ^kvmchan /proc/modules").exit, 1);
+	g.load_module();
+	// And TearDown() unloads it again.
+}
+
+TEST_F(harness_machines, give_a_shell)
+{
+	host_process shell{{source_directory() / "scripts/guest-shell", "--no-module", "--build",
+	                    build_directory(), "--share", dir().path()}};
+	shell.wait_output("/ # ", nominal::boot);
+	shell.write_stdin("echo 6*7=$((6*7)) >/share/out; ls /sys/bus/pci/drivers\n");
+	shell.wait_output("virtio-pci");
+	shell.write_stdin("exit\n");
+	EXPECT_EQ(shell.wait().exit, 0);
+	std::ifstream in{dir() / "out"};
+	std::string line;
+	std::getline(in, line);
+	EXPECT_EQ(line, "6*7=42");
 }
 
 /* ---- processes on the host ---- */

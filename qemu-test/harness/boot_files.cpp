@@ -96,6 +96,11 @@ fs::path build_directory()
 	return KVMCHAN_BUILD_DIRECTORY;
 }
 
+fs::path source_directory()
+{
+	return KVMCHAN_SOURCE_DIRECTORY;
+}
+
 void write_initramfs(const fs::path &to, bool with_module)
 {
 	cpio_archive archive;

@@ -21,6 +21,9 @@ std::filesystem::path guest_program_directory();
 /** The top of this build; it has the same name in the guest. */
 std::filesystem::path build_directory();
 
+/** The top of the sources that this build is of. */
+std::filesystem::path source_directory();
+
 /** Where things are kept that may be thrown away. */
 std::filesystem::path cache_directory();
 

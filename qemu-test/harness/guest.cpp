@@ -52,6 +52,7 @@ std::string text_of(const std::filesystem::path &file)
 struct guest::state {
 	guest_options options;
 	temp_dir dir{"guest"};
+	std::filesystem::path share = dir / "share";
 	std::string token = random_token();
 	std::shared_ptr<session> control;
 	std::shared_ptr<qmp_client> monitor;
@@ -68,14 +69,14 @@ void guest::state::start()
 {
 	const auto initramfs = dir / "initramfs";
 	write_initramfs(initramfs, options.module != module_load::none);
-	std::filesystem::create_directory(dir / "share");
+	std::filesystem::create_directory(share);
 
 	auto [control_ours, control_theirs] = socket_pair();
 	auto [monitor_ours, monitor_theirs] = socket_pair();
 	const machine_files files{
 		.kernel = kernel_directory() / (options.image == boot_image::pvh ? "vmlinux" : "vmlinuz"),
 		.initramfs = initramfs,
-		.share = dir / "share",
+		.share = share,
 		.console = dir / "console",
 		.qmp_fd = monitor_theirs.get(),
 		.control_fd = control_theirs.get(),
@@ -164,14 +165,12 @@ command guest::host_program(const std::filesystem::path &program, std::vector<st
 
 const std::filesystem::path &guest::share() const
 {
-	static thread_local std::filesystem::path path;
-	path = state_->dir / "share";
-	return path;
+	return state_->share;
 }
 
 void guest::put_file(std::string_view guest_path, std::string_view bytes, unsigned mode)
 {
-	command copy{"sh", "-c", "cat >\"$1\" && chmod \"$2\" \"$1\"", "put_file",
+	command copy{"sh", "-c", R"(cat >"$1" && chmod "$2" "$1")", "put_file",
 	             std::string{guest_path}, fmt::format("{:o}", mode)};
 	copy.input = bytes;
 	check(copy);

@@ -5,6 +5,7 @@
 #include "io_thread.hpp"
 
 #include <asio/post.hpp>
+#include <fmt/format.h>
 
 #include <cerrno>
 #include <csignal>
@@ -102,7 +103,7 @@ void plan_environment(child_plan &plan)
 	}
 	plan.env_words.reserve(extra.size());
 	for (const auto &[name, value] : extra) {
-		plan.env_words.push_back(name + '=' + value);
+		plan.env_words.push_back(fmt::format("{}={}", name, value));
 		plan.envp.push_back(plan.env_words.back().data());
 	}
 	plan.envp.push_back(nullptr);

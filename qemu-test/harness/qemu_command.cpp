@@ -75,7 +75,7 @@ void add_machine(command_line &line, const guest_options &options)
 	line.add("-smp", fmt::format("{},maxcpus={}", options.cpus, std::max(options.cpus, 2U)));
 	line.add("-m", fmt::format("{}", options.memory_mib));
 	if (!options.allow_reboot)
-		line.words.push_back("-no-reboot");
+		line.words.emplace_back("-no-reboot");
 }
 
 void add_kernel(command_line &line, const guest_options &options, const machine_files &files)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "kernel_log.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <string_view>
 
 #include <fcntl.h>
@@ -30,6 +30,16 @@ std::string unescaped(std::string_view text)
 	return plain;
 }
 
+/* The third of the numbers before the text. */
+unsigned long long microseconds(std::string_view fields)
+{
+	unsigned long long value = 0;
+	for (int skipped = 0; skipped < 2 && !fields.empty(); ++skipped)
+		fields.remove_prefix(std::min(fields.find(',') + 1, fields.size()));
+	std::from_chars(fields.data(), fields.data() + fields.size(), value);
+	return value;
+}
+
 } // namespace
 
 /*
@@ -46,16 +56,11 @@ std::optional<std::string> kernel_log::next()
 	if (n <= 0)
 		return std::nullopt;
 	const std::string_view text{record, static_cast<std::size_t>(n)};
-	unsigned priority = 0;
-	unsigned long long sequence = 0, microseconds = 0;
-	const auto semicolon = text.find(';');
-	if (semicolon == text.npos ||
-	    std::sscanf(record, "%u,%llu,%llu", &priority, &sequence, &microseconds) != 3)
-		return std::string{text};
+	const auto semicolon = std::min(text.find(';'), text.size());
+	const auto time = microseconds(text.substr(0, semicolon));
+	const auto body = text.substr(std::min(semicolon + 1, text.size()));
 	char stamp[64];
-	std::snprintf(stamp, sizeof stamp, "[%5llu.%06llu] ", microseconds / 1'000'000,
-	              microseconds % 1'000'000);
-	const auto body = text.substr(semicolon + 1);
+	std::snprintf(stamp, sizeof stamp, "[%5llu.%06llu] ", time / 1'000'000, time % 1'000'000);
 	return stamp + unescaped(body.substr(0, body.find('\n'))) + '\n';
 }
 

@@ -182,7 +182,7 @@ void server::reap()
 std::vector<pollfd> server::poll_set() const
 {
 	std::vector<pollfd> set;
-	const short port_events = static_cast<short>(POLLIN | (outgoing_.empty() ? 0 : POLLOUT));
+	const auto port_events = static_cast<short>(POLLIN | (outgoing_.empty() ? 0 : POLLOUT));
 	set.push_back({port_.get(), port_events, 0});
 	set.push_back({signals_.get(), POLLIN, 0});
 	if (!congested())
