@@ -277,19 +277,16 @@ struct side {
 			return;
 		}
 		note_pairing();
-		switch (w.random() % 24) {
-		case 0:
+		const std::uint64_t choice = w.random() % 24;
+
+		if (choice == 0)
 			kvmchan_session_close(&s);
-			break;
-		case 1:
+		else if (choice == 1)
 			kvmchan_session_flags(&s, (s.link & KVMCHAN_LINK_NO_READER) | KVMCHAN_LINK_NO_WRITER);
-			break;
-		case 2 ... 12:
+		else if (choice <= 12)
 			write();
-			break;
-		default:
+		else
 			read();
-		}
 	}
 
 	/* What the kernel and the manager do after a process died. */
@@ -392,6 +389,6 @@ TEST_P(session_model, no_byte_is_lost_doubled_or_mixed_up)
 }
 
 INSTANTIATE_TEST_SUITE_P(sides, session_model, testing::Bool(),
-                         [](const auto &info) { return info.param ? "that_die" : "that_live"; });
+                         [](const auto &parameter) { return parameter.param ? "that_die" : "that_live"; });
 
 } // namespace
