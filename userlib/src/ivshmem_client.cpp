@@ -16,6 +16,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+constexpr std::chrono::milliseconds burst_pause{10};
+
 bool refuse(std::error_code &ec, std::errc error = std::errc::protocol_error) noexcept
 {
 	ec = std::make_error_code(error);
@@ -82,25 +84,35 @@ ivshmem_client ivshmem_client::connect(const std::filesystem::path &path, std::c
 
 bool ivshmem_client::complete() const noexcept
 {
-	return stage_ == stage::peers && vectors() >= options_.vectors;
+	if (stage_ != stage::peers || vectors() < options_.vectors)
+		return false;
+	/* Every peer of a server has as many, and our own come last. */
+	return std::all_of(peers_.begin(), peers_.end(),
+	                   [&](const auto &entry) { return entry.second.size() <= vectors(); });
 }
 
 void ivshmem_client::handshake(std::chrono::nanoseconds timeout, std::error_code &ec)
 {
 	const auto deadline = deadline_after(timeout);
 
-	/*
-	 * Pump before each look at the clock: then even a time-out of 0 takes what
-	 * is there, and a whole first burst is taken in before we say complete.
-	 */
+	/* Pump before each look at the clock: a time-out of 0 takes what is there. */
 	for (;;) {
 		pump(nullptr, ec);
-		if (ec || complete())
+		if (ec)
 			return;
 
+		/*
+		 * Nothing marks the last of our own vectors. A server sends all of
+		 * them at once, so a pause after the ones that were asked for is
+		 * the end; what comes later still is pump()'s to take in.
+		 */
+		const bool enough = complete();
+		const auto until = enough ? std::min(deadline, clock::now() + burst_pause) : deadline;
 		pollfd entry{socket_.get(), POLLIN, 0};
-		const int ready = ::poll(&entry, 1, poll_timeout(deadline));
+		const int ready = ::poll(&entry, 1, poll_timeout(until));
 
+		if (ready == 0 && enough)
+			return;
 		if (ready == 0 && clock::now() >= deadline) {
 			ec = std::make_error_code(std::errc::timed_out);
 			return;

@@ -50,8 +50,9 @@ public:
 	ivshmem_client() noexcept = default;
 
 	/**
-	 * Connects and waits for the handshake: own ID, memory, and at least
-	 * options.vectors own eventfds.
+	 * Connects and waits for the handshake: own ID, memory, at least
+	 * options.vectors own eventfds and as many as other peers have, and then
+	 * until the server pauses for a moment.
 	 *
 	 * Errors: those of connecting; timed_out; protocol_error; and
 	 * connection_aborted when the server hangs up early, as it does with
@@ -72,6 +73,7 @@ public:
 	/** The socket: readable when pump() has something to do. -1 once closed. */
 	int native_handle() const noexcept { return socket_.get(); }
 	bool closed() const noexcept { return !socket_; }
+	/** Own ID, memory and enough own eventfds are there; more may follow. */
 	bool complete() const noexcept;
 
 	/**
