@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+// Channels whose ends are clients of a server: doorbells, no polling, and
+// deaths that are noticed.
+#include <fstream>
+#include <thread>
+
+#include <poll.h>
+
+#include <gtest/gtest.h>
+
+#include "channel_mover.hpp"
+#include "ivshmem_client.hpp"
+#include "server_fixture.hpp"
+#include "server_process.hpp"
+
+namespace kvmchan::test {
+namespace {
+
+using kvmchan::testing::eventually;
+using kvmchan::testing::process;
+using kvmchan::testing::server_test;
+
+constexpr auto stream = channel_mode::stream, packet = channel_mode::packet;
+
+class doorbell_test : public server_test {
+protected:
+	void start(channel_mode mode = stream, std::uint64_t ring = 4096, unsigned vectors = 4, unsigned channels = 1)
+	{
+		region_.size = 32U << 20;
+		region_.vectors = vectors;
+		for (unsigned i = 0; i < channels; ++i) {
+			slot_config slot = server_test::channel("c" + std::to_string(i), "host", "host");
+
+			slot.spec.mode = static_cast<kvmchan_mode>(mode);
+			slot.spec.size = {ring, ring};
+			region_.slots.push_back(slot);
+		}
+		server_test::start();
+	}
+
+	region attach() const { return region::attach(region_.socket); }
+
+	kvmchan::channel end(unsigned side, bool non_blocking = false, const std::string &name = "c0") const
+	{
+		channel_options options;
+
+		options.side = side;
+		options.non_blocking = non_blocking;
+		return kvmchan::channel{attach(), name, options};
+	}
+
+	std::string end_name(const std::string &name = "c0") const { return region_.socket.string() + ":" + name; }
+};
+
+class channel_doorbell : public doorbell_test, public ::testing::WithParamInterface<transfer> {};
+
+TEST_P(channel_doorbell, transfer_without_polling)
+{
+	const transfer &what = GetParam();
+
+	start(what.mode, what.ring);
+	kvmchan::channel a = end(0), b = end(1);
+	std::thread writer{[&] { what.write(a, 7); }};
+
+	EXPECT_EQ(what.read(b, 7), what.total);
+	writer.join();
+	EXPECT_GT(a.counters().doorbells_sent, 0U);
+	EXPECT_GT(b.counters().interrupts + b.counters().doorbells_sent, 0U);
+}
+
+constexpr std::size_t some = 2'000'000, many = 40'000'000;
+
+INSTANTIATE_TEST_SUITE_P(
+	all, channel_doorbell,
+	::testing::Values(transfer{stream, 4096, how::blocking, some}, transfer{stream, 4096, how::level_triggered, some},
+                        transfer{stream, 4096, how::edge_triggered, some}, transfer{packet, 4096, how::blocking, some},
+                        transfer{packet, 4096, how::edge_triggered, some},
+                        transfer{stream, 4U << 20, how::blocking, many},
+                        transfer{stream, 4U << 20, how::edge_triggered, many},
+                        transfer{packet, 4U << 20, how::edge_triggered, many}),
+	[](const auto &p) { return p.param.name(); });
+
+TEST_F(doorbell_test, a_sleeper_is_not_polling)
+{
+	start();
+	kvmchan::channel a = end(0), b = end(1);
+
+	a.write_all(as_bytes("x"));
+	EXPECT_EQ(read_text(b), "x");
+	EXPECT_EQ(a.state(), link_state::connected);
+	EXPECT_EQ(b.state(), link_state::connected);
+	b.wait_for(event::readable, std::chrono::milliseconds{100});
+	const std::uint64_t before = b.counters().interrupts;
+
+	b.wait_for(event::readable, std::chrono::milliseconds{300});
+	EXPECT_EQ(b.counters().interrupts, before);
+}
+
+TEST_F(doorbell_test, peers_know_each_other)
+{
+	start();
+	kvmchan::channel a = end(0), b = end(1);
+
+	EXPECT_TRUE(a.peer());
+	EXPECT_TRUE(b.peer());
+	EXPECT_NE(a.peer(), b.peer());
+}
+
+/* Channels in one process share their vector; nobody takes another's wake-up. */
+TEST_F(doorbell_test, many_channels_on_one_vector)
+{
+	start(stream, 4096, 1, 6);
+	const region here = attach(), there = attach();
+	std::vector<std::thread> threads;
+	std::array<std::size_t, 6> got{};
+	const transfer what{stream, 4096, how::blocking, 300'000};
+
+	for (unsigned i = 0; i < got.size(); ++i) {
+		threads.emplace_back([&, i] {
+			channel_options options;
+
+			options.side = 0;
+			kvmchan::channel a{here, "c" + std::to_string(i), options};
+			what.write(a, i);
+		});
+		threads.emplace_back([&, i] {
+			channel_options options;
+
+			options.side = 1;
+			kvmchan::channel b{there, "c" + std::to_string(i), options};
+			got[i] = what.read(b, i);
+		});
+	}
+	for (std::thread &thread : threads)
+		thread.join();
+	for (const std::size_t n : got)
+		EXPECT_EQ(n, what.total);
+}
+
+/* A hostile peer fills the counter: no further ring would be an edge. */
+TEST_F(doorbell_test, a_saturated_doorbell)
+{
+	start();
+	kvmchan::channel a = end(0), b = end(1, true);
+	std::error_code ec;
+	std::byte buffer[16];
+
+	a.write_all(as_bytes("x"));
+	EXPECT_EQ(read_text(b), "x");
+	EXPECT_EQ(a.state(), link_state::connected);
+	ivshmem_client evil = ivshmem_client::connect(region_.socket, kvmchan::testing::patience);
+
+	const auto peer = *a.peer();
+	ASSERT_TRUE(eventually([&] {
+		evil.pump(nullptr, ec);
+		return evil.vectors(peer) == 4;
+	}));
+	pollfd ready{b.native_handle(), POLLIN, 0};
+
+	for (int round = 0; round < 3; ++round) {
+		for (std::size_t vector = 0; vector < 4; ++vector) {
+			const std::uint64_t much = ~std::uint64_t{0} - 1;
+			const int fd = evil.vector_fd(peer, vector);
+			std::uint64_t old;
+
+			[[maybe_unused]] ssize_t n = ::read(fd, &old, sizeof(old));
+			n = ::write(fd, &much, sizeof(much));
+		}
+		b.read_some(buffer, ec);
+		EXPECT_EQ(ec, std::errc::operation_would_block);
+		while (::poll(&ready, 1, 50) > 0) {
+			b.read_some(buffer, ec);
+			EXPECT_EQ(ec, std::errc::operation_would_block);
+		}
+		a.write_all(as_bytes("y"));
+		EXPECT_EQ(::poll(&ready, 1, 10'000), 1) << "the ring got through";
+		EXPECT_EQ(b.read_some(buffer, ec), 1U);
+	}
+}
+
+TEST_F(doorbell_test, killed_peers_are_an_end)
+{
+	start();
+	for (int round = 0; round < 5; ++round) {
+		kvmchan::channel a = end(0);
+		const auto output = directory_ / ("out" + std::to_string(round));
+		process child{{KVMCHAN_TOOL, "connect", "--read-only", "--side", "1", end_name()}, output};
+		std::thread killer{[&] {
+			eventually([&] { return std::filesystem::exists(output) && std::filesystem::file_size(output) > 0; });
+			child.signal(SIGKILL);
+		}};
+		std::error_code ec;
+		const std::vector<std::byte> block(1000);
+
+		while (!ec)
+			a.write_some(block, ec);
+		EXPECT_EQ(ec, std::errc::broken_pipe);
+		killer.join();
+		EXPECT_EQ(child.wait(), 128 + SIGKILL);
+		EXPECT_EQ(read_text(a), "");
+		EXPECT_EQ(a.state(), link_state::disconnected);
+	}
+}
+
+TEST_F(doorbell_test, what_a_killed_peer_wrote_is_read)
+{
+	start();
+	std::ofstream{directory_ / "in"} << "the last words";
+	const std::string command = std::string{KVMCHAN_TOOL} + " connect --side 1 " + end_name() + " <" +
+	                            (directory_ / "in").string();
+	kvmchan::channel a = end(0);
+	process child{{"/bin/sh", "-c", "exec " + command}, directory_ / "out"};
+
+	EXPECT_EQ(read_text(a), "the last words");
+	child.signal(SIGKILL);
+	child.wait();
+	EXPECT_EQ(read_text(a), "");
+}
+
+TEST_F(doorbell_test, a_channel_that_is_removed)
+{
+	start();
+	kvmchan::channel a = end(0), b = end(1);
+	std::thread reader{[&] {
+		std::error_code ec;
+		std::byte buffer[1];
+
+		b.read_some(buffer, ec);
+		EXPECT_EQ(ec, std::errc::no_such_device);
+	}};
+
+	EXPECT_TRUE(ask({{"cmd", "remove"}, {"name", "c0"}}).at("ok").get<bool>());
+	reader.join();
+	std::error_code ec;
+
+	a.write_some(as_bytes("x"), ec);
+	EXPECT_EQ(ec, std::errc::no_such_device);
+	a.reconnect(ec);
+	EXPECT_EQ(ec, std::errc::no_such_device);
+}
+
+TEST_F(doorbell_test, a_channel_outlives_its_server)
+{
+	start();
+	kvmchan::channel a = end(0), b = end(1);
+
+	a.write_all(as_bytes("before"));
+	EXPECT_EQ(read_text(b), "before");
+	stop();
+	a.write_all(as_bytes("after"));
+	EXPECT_EQ(read_text(b), "after");
+}
+
+TEST_F(doorbell_test, peers_that_come_later_can_be_rung)
+{
+	start();
+	kvmchan::channel a = end(0);
+	std::thread reader{[&] { EXPECT_EQ(read_text(a), "late"); }};
+
+	for (int i = 0; i < 40; ++i)
+		attach();
+	kvmchan::channel b = end(1);
+	b.write_all(as_bytes("late"));
+	reader.join();
+	std::thread again{[&] { EXPECT_EQ(read_text(b), "back"); }};
+	a.write_all(as_bytes("back"));
+	again.join();
+}
+
+} // namespace
+} // namespace kvmchan::test
