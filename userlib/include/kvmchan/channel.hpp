@@ -58,7 +58,7 @@ struct channel_options {
 	bool read = true;
 	bool write = true;
 	/** Host: the side to take; without it, the one that falls to us. */
-	std::optional<unsigned> side;
+	std::optional<unsigned> side{};
 	/** Low-water marks of a stream, see kvmchan_lowat; 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
