@@ -148,7 +148,7 @@ struct new_region {
 	std::uint32_t table_slots = 0;
 	/** Format again what is formatted already. */
 	bool replace = false;
-	std::vector<new_slot> slots;
+	std::vector<new_slot> slots{};
 };
 
 namespace internal {
