@@ -110,7 +110,7 @@ TEST_P(bulk_traffic, over_a_plain_device)
 }
 
 INSTANTIATE_TEST_SUITE_P(modes, bulk_traffic, ::testing::ValuesIn(bulks),
-                         [](const auto &info) { return std::string{info.param.name}; });
+                         [](const auto &one) { return std::string{one.param.name}; });
 
 class channels : public guest_case {};
 
