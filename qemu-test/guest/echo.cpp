@@ -101,7 +101,7 @@ unique_fd open_node(std::size_t index)
 {
 	const std::string path = "/dev/kvmchan" + std::to_string(index);
 	for (;;) {
-		unique_fd fd{open_side(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+		unique_fd fd{open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
 		if (fd || errno != ENOENT)
 			return fd;
 		usleep(20'000);
