@@ -28,6 +28,9 @@ namespace fs = std::filesystem;
 const std::vector<std::string> tcg{"-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"};
 const std::vector<std::string> kvm{"-accel", "kvm", "-cpu", "host"};
 
+/* PID 1 runs this instead of a shell, and we see "Linux". */
+constexpr const char *probe_words = "console=ttyS0 quiet panic=-1 kvmchan.shell=/bin/uname";
+
 /* /dev/kvm may exist and even create machines, and a guest still hangs in it. */
 bool boots_with_kvm()
 {
@@ -41,8 +44,7 @@ bool boots_with_kvm()
 	                              "-no-reboot", "-serial", "stdio",
 	                              "-kernel", kernel_directory() / "vmlinux",
 	                              "-initrd", initramfs,
-	                              "-append", "console=ttyS0 quiet panic=-1 "
-	                                         "kvmchan.shell=/bin/uname"};
+	                              "-append", probe_words};
 	argv.insert(argv.end(), kvm.begin(), kvm.end());
 	host_process qemu{argv};
 	try {

@@ -62,7 +62,7 @@ void add_boot_modules(cpio_archive &archive)
 
 fs::path cache_directory()
 {
-	if (const auto own = environment("KVMCHAN_CACHE"); !own.empty())
+	if (auto own = environment("KVMCHAN_CACHE"); !own.empty())
 		return own;
 	if (const auto xdg = environment("XDG_CACHE_HOME"); !xdg.empty())
 		return xdg / "kvmchan";

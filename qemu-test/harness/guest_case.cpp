@@ -102,11 +102,11 @@ void guest_case::check_logs()
 		if (in_log || on_console)
 			ADD_FAILURE() << "the kernel complained" << machine->tail();
 	}
-	for (const auto &[regex, required] : expected_) {
+	for (const auto &each : expected_) {
 		const bool came = std::ranges::any_of(
-			seen, [&](const std::string &line) { return matches(line, regex); });
-		if (required && !came)
-			ADD_FAILURE() << "no complaint of the kernel matches " << regex;
+			seen, [&](const std::string &line) { return matches(line, each.regex); });
+		if (each.required && !came)
+			ADD_FAILURE() << "no complaint of the kernel matches " << each.regex;
 	}
 }
 

@@ -27,7 +27,7 @@ temp_dir::~temp_dir()
 std::filesystem::path temp_dir::make_region(std::string_view name, std::uintmax_t size) const
 {
 	auto file = path_ / name;
-	std::ofstream{file};
+	const std::ofstream empty{file};
 	std::filesystem::resize_file(file, size);
 	return file;
 }
