@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# cmake -D SOURCE=directory -P check_interfaces.cmake
+# Names that a header declares and a man page has to have.
+cmake_minimum_required(VERSION 3.22)
+function(compare header pattern page)
+	file(READ ${SOURCE}/${header} text)
+	file(READ ${SOURCE}/${page} man)
+	string(REGEX MATCHALL "${pattern}" names "${text}")
+	list(REMOVE_DUPLICATES names)
+	list(FILTER names EXCLUDE REGEX "_MAGIC")
+	if(NOT names)
+		message(SEND_ERROR "nothing in ${header} matches ${pattern}")
+	endif()
+	foreach(name IN LISTS names)
+		string(REGEX REPLACE "[^A-Za-z_]" "" name "${name}")
+		string(REGEX MATCH "[^A-Za-z_]${name}[^A-Za-z_]" found "${man}")
+		if(NOT found)
+			message(SEND_ERROR "${page} does not have ${name}")
+		endif()
+	endforeach()
+endfunction()
+
+compare(userlib/include/kvmchan/kvmchan.h "kvmchan_[a-z_]+\\(" userlib/man/libkvmchan.3)
+compare(kmod/uapi/kvmchan.h "KVMCHAN_IOC_[A-Z_]+\t" userlib/man/kvmchan.4)
+
+# And no function in the page that the header does not have.
+file(READ ${SOURCE}/userlib/include/kvmchan/kvmchan.h header)
+file(STRINGS ${SOURCE}/userlib/man/libkvmchan.3 lines REGEX "^\\.F[no] kvmchan_")
+foreach(line IN LISTS lines)
+	string(REGEX REPLACE "^\\.F[no] ([a-z_]+).*" "\\1" name "${line}")
+	string(FIND "${header}" "${name}(" at)
+	if(at EQUAL -1)
+		message(SEND_ERROR "libkvmchan(3) has ${name}, kvmchan.h does not")
+	endif()
+endforeach()

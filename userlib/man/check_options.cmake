@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# cmake -D TOOL=kvmchan -D MAN=directory -P check_options.cmake
+# Compares the long options in "kvmchan COMMAND --help" with those that the man
+# pages list, command by command, and the commands themselves.
+cmake_minimum_required(VERSION 3.22)
+# What kvmchan(1) says once for all commands.
+set(common help server shm side)
+
+function(help_of out)
+	execute_process(COMMAND ${TOOL} ${ARGN} --help OUTPUT_VARIABLE text RESULT_VARIABLE status)
+	if(NOT status EQUAL 0)
+		message(FATAL_ERROR "${TOOL} ${ARGN} --help: ${status}")
+	endif()
+	set(${out} "${text}" PARENT_SCOPE)
+endfunction()
+
+# Options are what begins a line, before any blank.
+function(options_of_help out text)
+	string(REGEX MATCHALL "\n  -[^ \n]*" lines "${text}")
+	string(REGEX MATCHALL "--[a-z][a-z-]+" options "${lines}")
+	list(TRANSFORM options REPLACE "^--" "")
+	set(${out} "${options}" PARENT_SCOPE)
+endfunction()
+
+function(options_of_page out text)
+	string(REGEX MATCHALL "\n\\.It [^\n]*" items "${text}")
+	string(REGEX MATCHALL "Fl -[a-z][a-z-]+" options "${items}")
+	list(TRANSFORM options REPLACE "^Fl -" "")
+	set(${out} "${options}" PARENT_SCOPE)
+endfunction()
+
+function(compare command from_help from_page)
+	list(REMOVE_ITEM from_help ${common})
+	foreach(option IN LISTS from_help)
+		if(NOT option IN_LIST from_page)
+			message(SEND_ERROR "kvmchan ${command}: --${option} is not in its man page")
+		endif()
+	endforeach()
+	foreach(option IN LISTS from_page)
+		if(NOT option IN_LIST from_help AND NOT option IN_LIST common)
+			message(SEND_ERROR "kvmchan ${command}: the man page has --${option}, the tool does not")
+		endif()
+	endforeach()
+endfunction()
+
+help_of(text)
+string(REGEX REPLACE ".*Subcommands:" "" list "${text}")
+string(REGEX MATCHALL "\n  [a-z][a-z-]*" commands "${list}")
+list(TRANSFORM commands STRIP)
+
+file(READ ${MAN}/kvmchan.1 page)
+string(REGEX MATCHALL "\n\\.Ss kvmchan [a-z-]+" sections "${page}")
+list(TRANSFORM sections REPLACE "^\n\\.Ss kvmchan " "")
+foreach(command IN LISTS sections)
+	if(NOT command IN_LIST commands)
+		message(SEND_ERROR "kvmchan(1) describes \"${command}\", which the tool does not know")
+	endif()
+endforeach()
+
+foreach(command IN LISTS commands)
+	help_of(text ${command})
+	options_of_help(from_help "${text}")
+	if(command STREQUAL "serve")
+		file(READ ${MAN}/kvmchan-serve.1 part)
+	elseif(NOT command IN_LIST sections)
+		message(SEND_ERROR "kvmchan(1) does not describe \"${command}\"")
+		continue()
+	else()
+		# From this heading to the next one.
+		string(REGEX REPLACE ".*\n\\.Ss kvmchan ${command} " "" part "${page}")
+		string(REGEX REPLACE "\n\\.S[sh] .*" "" part "${part}")
+	endif()
+	options_of_page(from_page "${part}")
+	compare(${command} "${from_help}" "${from_page}")
+endforeach()
