@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -263,6 +264,26 @@ TEST_F(ivshmem_client_test, many_descriptors)
 	greeting();
 	message(1, {b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b});
 	expect_refused();
+}
+
+/* It would look as if the peer left. */
+TEST_F(ivshmem_client_test, descriptor_that_finds_no_room)
+{
+	rlimit before{}, low{};
+
+	greeting();
+	message(1, {bell_.get()});
+	EXPECT_FALSE(pump());
+	message(1, {bell_.get()});
+	ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = before;
+	low.rlim_cur = 3;
+	ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+	const std::error_code ec = pump();
+
+	ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+	EXPECT_EQ(ec, std::errc::protocol_error);
+	EXPECT_TRUE(client_.closed());
 }
 
 TEST_F(ivshmem_client_test, second_descriptor_in_the_second_piece)

@@ -348,7 +348,7 @@ TEST_F(manager_test, snapshots_are_whole)
 		}
 	}};
 
-	for (int i = 0; i < 3000 || (taken < 50 && i < 1'000'000); ++i) {
+	for (int i = 0; i < 100'000 || (taken < 1000 && i < 1'000'000); ++i) {
 		const std::string name = i % 2 ? "a" : "b";
 
 		table.add(channel(name, i % 2 ? 4096 : 8192));

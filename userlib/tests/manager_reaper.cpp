@@ -148,6 +148,16 @@ TEST_F(reaper_test, host_side_without_its_lock_is_dead)
 	EXPECT_FALSE(reaper_.watching());
 }
 
+/* It died before we ever looked, or while no manager ran. */
+TEST_F(reaper_test, host_side_whose_lock_was_never_seen)
+{
+	const auto slot = add("a", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+
+	open(slot, 0, 4, 0);
+	reaper_.scan_locks();
+	EXPECT_EQ(reaped(slot, 0), 4U);
+}
+
 TEST_F(reaper_test, host_process_on_an_any_side)
 {
 	const auto slot = add("a", KVMCHAN_PEER_ANY, KVMCHAN_PEER_ANY);
