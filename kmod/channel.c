@@ -295,16 +295,17 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode)
 	} else if (ch->claimed & mode) {
 		err = -EBUSY;
 	} else if (!ch->claimed) {
+		/* First: the poll timer looks only at what is claimed. */
+		WRITE_ONCE(ch->claimed, mode);
 		kvmchan_session_begin(ch);
 	} else {
+		WRITE_ONCE(ch->claimed, ch->claimed | mode);
 		if (mode & FMODE_READ)
 			WRITE_ONCE(ch->rx_shut, false);
 		if (mode & FMODE_WRITE)
 			WRITE_ONCE(ch->tx_shut, false);
 		kvmchan_channel_set_flags(ch, 0, kvmchan_absent(mode));
 	}
-	if (!err)
-		ch->claimed |= mode;
 	mutex_unlock(&ch->open_lock);
 	return err;
 }
@@ -322,7 +323,7 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode)
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode)
 {
 	mutex_lock(&ch->open_lock);
-	ch->claimed &= ~mode;
+	WRITE_ONCE(ch->claimed, ch->claimed & ~mode);
 	if (!kvmchan_is_gone(ch)) {
 		if (ch->claimed)
 			kvmchan_channel_set_flags(ch, kvmchan_absent(mode), 0);
@@ -452,8 +453,9 @@ bool kvmchan_channel_check(struct kvmchan_channel *ch)
 		WRITE_ONCE(ch->seen_link, link);
 		WRITE_ONCE(ch->seen_reaped, reaped);
 		kvmchan_channel_look(ch);
-		rx = true;
-		tx = true;
+		/* Also those who poll for nothing but the end. */
+		kvmchan_channel_wake(ch);
+		return true;
 	}
 	if (rx) {
 		wake_up_interruptible_poll(&ch->rx_wait, EPOLLIN | EPOLLRDNORM);

@@ -10,12 +10,11 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 
 #include "kvmchan.h"
 
-/* How much of a buffer is faulted in at a time. */
+/* How much of a stream's buffer is faulted in at a time, at first. */
 #define KVMCHAN_FAULT_IN	SZ_1M
 /* A page that vanishes so many times in a row is somebody's doing. */
 #define KVMCHAN_FAULT_TRIES	16
@@ -38,6 +37,20 @@ static int kvmchan_lock(struct mutex *mutex, bool nowait)
 	return mutex_lock_interruptible(mutex) ? -ERESTARTSYS : 0;
 }
 
+/*
+ * A record is copied at one go: what it may touch has to be there at once. A
+ * stream can do with less, and does when pages vanish again before the copy.
+ */
+static size_t kvmchan_fault_in_bytes(const struct kvmchan_channel *ch,
+				     u64 ring_size, const struct iov_iter *i,
+				     unsigned int tries)
+{
+	u64 most = kvmchan_is_packet(ch) ? ring_size :
+					   KVMCHAN_FAULT_IN >> tries;
+
+	return min_t(u64, iov_iter_count(i), most);
+}
+
 /* ---- read ---- */
 
 static ssize_t kvmchan_read_some(struct kvmchan_channel *ch,
@@ -52,8 +65,14 @@ static ssize_t kvmchan_read_some(struct kvmchan_channel *ch,
 	return ret;
 }
 
-/* Armed, and nothing to do yet? Then the caller may sleep. */
-static bool kvmchan_read_idle(struct kvmchan_channel *ch)
+/**
+ * kvmchan_read_idle() - may a reader sleep?
+ * @ch: channel
+ *
+ * Context: any. Arms, so that the answer yes is followed by a wake-up.
+ * Return: whether there is nothing to read yet.
+ */
+bool kvmchan_read_idle(struct kvmchan_channel *ch)
 {
 	int idx = srcu_read_lock(&ch->kd->srcu);
 	bool idle = false;
@@ -75,9 +94,10 @@ static int kvmchan_read_wait(struct kvmchan_channel *ch)
 	return err;
 }
 
-static bool kvmchan_fault_in_to(struct iov_iter *to, unsigned int *tries)
+static bool kvmchan_fault_in_to(const struct kvmchan_channel *ch,
+				struct iov_iter *to, unsigned int *tries)
 {
-	size_t bytes = min_t(size_t, iov_iter_count(to), KVMCHAN_FAULT_IN);
+	size_t bytes = kvmchan_fault_in_bytes(ch, ch->rx.size, to, *tries);
 
 	return ++*tries < KVMCHAN_FAULT_TRIES &&
 	       fault_in_iov_iter_writeable(to, bytes) < bytes;
@@ -100,7 +120,7 @@ static ssize_t kvmchan_read_locked(struct kvmchan_channel *ch,
 			if (kvmchan_is_packet(ch))
 				break;
 		}
-		if (fault && !kvmchan_fault_in_to(to, &tries))
+		if (fault && !kvmchan_fault_in_to(ch, to, &tries))
 			return total ? total : -EFAULT;
 		if (fault)
 			continue;
@@ -154,7 +174,14 @@ static ssize_t kvmchan_write_some(struct kvmchan_channel *ch,
 	return ret;
 }
 
-static bool kvmchan_write_idle(struct kvmchan_channel *ch)
+/**
+ * kvmchan_write_idle() - may a writer sleep?
+ * @ch: channel
+ *
+ * Context: any. Arms, so that the answer yes is followed by a wake-up.
+ * Return: whether there is no room yet.
+ */
+bool kvmchan_write_idle(struct kvmchan_channel *ch)
 {
 	int idx = srcu_read_lock(&ch->kd->srcu);
 	bool idle = false;
@@ -187,9 +214,10 @@ static u64 kvmchan_write_want(struct kvmchan_channel *ch,
 	return min_t(u64, iov_iter_count(from), READ_ONCE(ch->tx_lowat));
 }
 
-static bool kvmchan_fault_in_from(struct iov_iter *from, unsigned int *tries)
+static bool kvmchan_fault_in_from(const struct kvmchan_channel *ch,
+				  struct iov_iter *from, unsigned int *tries)
 {
-	size_t bytes = min_t(size_t, iov_iter_count(from), KVMCHAN_FAULT_IN);
+	size_t bytes = kvmchan_fault_in_bytes(ch, ch->tx.size, from, *tries);
 
 	return ++*tries < KVMCHAN_FAULT_TRIES &&
 	       fault_in_iov_iter_readable(from, bytes) < bytes;
@@ -209,7 +237,7 @@ static ssize_t kvmchan_write_locked(struct kvmchan_channel *ch,
 			total += ret;
 			tries = 0;
 		}
-		if (fault && !kvmchan_fault_in_from(from, &tries))
+		if (fault && !kvmchan_fault_in_from(ch, from, &tries))
 			return total ? total : -EFAULT;
 		if (fault)
 			continue;
@@ -327,7 +355,13 @@ static __poll_t kvmchan_poll(struct file *file, poll_table *wait)
 
 static int kvmchan_fasync(int fd, struct file *file, int on)
 {
-	return fasync_helper(fd, file, on, &kvmchan_file_channel(file)->fasync);
+	int ret = fasync_helper(fd, file, on,
+				&kvmchan_file_channel(file)->fasync);
+
+	/* The peer rings only those who ask for it. */
+	if (on && ret >= 0)
+		kvmchan_poll(file, NULL);
+	return ret;
 }
 
 /* ---- open and release ---- */
@@ -420,8 +454,8 @@ const struct file_operations kvmchan_fops = {
 	KVMCHAN_NO_LLSEEK
 	.read_iter = kvmchan_read_iter,
 	.write_iter = kvmchan_write_iter,
-	.splice_read = copy_splice_read,
-	.splice_write = iter_file_splice_write,
+	.splice_read = kvmchan_splice_read,
+	.splice_write = kvmchan_splice_write,
 	.poll = kvmchan_poll,
 	.unlocked_ioctl = kvmchan_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

@@ -339,8 +339,15 @@ u64 kvmchan_rx_ready(struct kvmchan_channel *ch);
 u64 kvmchan_rx_next_record(struct kvmchan_channel *ch);
 u64 kvmchan_tx_space(struct kvmchan_channel *ch);
 
-/* chrdev.c, ioctl.c, mmap.c: the node */
+/* chrdev.c, splice.c, ioctl.c, mmap.c: the node */
 extern const struct file_operations kvmchan_fops;
+bool kvmchan_read_idle(struct kvmchan_channel *ch);
+bool kvmchan_write_idle(struct kvmchan_channel *ch);
+ssize_t kvmchan_splice_read(struct file *in, loff_t *ppos,
+			    struct pipe_inode_info *pipe, size_t len,
+			    unsigned int flags);
+ssize_t kvmchan_splice_write(struct pipe_inode_info *pipe, struct file *out,
+			     loff_t *ppos, size_t len, unsigned int flags);
 long kvmchan_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int kvmchan_mmap(struct file *file, struct vm_area_struct *vma);
 void kvmchan_mmap_revoke(struct kvmchan_channel *ch);
