@@ -68,7 +68,7 @@ int kvmchan_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!kvmchan_is_memory(ch))
 		return -ENODEV;
-	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff > pages ||
+	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_pgoff > pages ||
 	    vma_pages(vma) > pages - vma->vm_pgoff)
 		return -EINVAL;
 	kvmchan_vm_flags_set(vma, VM_IO | VM_DONTEXPAND | VM_DONTDUMP |
