@@ -30,7 +30,8 @@ add_test(NAME docs-interfaces COMMAND ${CMAKE_COMMAND}
 	-D SOURCE=${CMAKE_SOURCE_DIR} -P ${CMAKE_CURRENT_SOURCE_DIR}/man/check_interfaces.cmake)
 # What README.md shows is what the tool knows.
 add_test(NAME docs-readme COMMAND ${CMAKE_COMMAND}
-	-D TOOL=$<TARGET_FILE:kvmchan_tool> -D SOURCE=${CMAKE_SOURCE_DIR}
+	-D TOOL=$<TARGET_FILE:kvmchan_tool> -D SOURCE=${CMAKE_SOURCE_DIR} -D WORK=${CMAKE_CURRENT_BINARY_DIR}
+	-D CC=${CMAKE_C_COMPILER} -D CXX=${CMAKE_CXX_COMPILER}
 	-P ${CMAKE_CURRENT_SOURCE_DIR}/man/check_readme.cmake)
 add_test(NAME docs-completion COMMAND
 	${CMAKE_CURRENT_SOURCE_DIR}/completion/test $<TARGET_FILE:kvmchan_tool>)
