@@ -32,9 +32,11 @@ int open_channel(const kvmchan_channel_options *options, kvmchan_channel **out, 
 {
 	channel_options wanted;
 
-	if (!out || !read_options(options, wanted))
-		return refuse("channel: bad options, or nowhere to put the channel");
+	if (!out)
+		return refuse("channel: nowhere to put it");
 	*out = nullptr;
+	if (!read_options(options, wanted))
+		return refuse("channel: bad options");
 	return guarded([&] {
 		auto made = std::make_unique<kvmchan_channel>();
 

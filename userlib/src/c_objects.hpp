@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "block_end.hpp"
 #include "channel_end.hpp"
 #include "kvmchan/kvmchan.h"
 #include "region.hpp"
@@ -20,6 +21,10 @@ struct kvmchan_region {
 
 struct kvmchan_channel {
 	std::unique_ptr<kvmchan::detail::channel_end> it;
+};
+
+struct kvmchan_memory {
+	std::unique_ptr<kvmchan::detail::block_end> it;
 };
 
 namespace kvmchan::detail {

@@ -36,9 +36,11 @@ int make_region(const kvmchan_region_options *options, kvmchan_region **out, Mak
 {
 	region_options wanted;
 
-	if (!out || !read_options(options, wanted))
-		return refuse("region: bad options, or nowhere to put the region");
+	if (!out)
+		return refuse("region: nowhere to put it");
 	*out = nullptr;
+	if (!read_options(options, wanted))
+		return refuse("region: bad options");
 	return guarded([&] {
 		auto made = std::make_unique<kvmchan_region>();
 

@@ -5,35 +5,23 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
-#include <fstream>
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "device_list.hpp"
 #include "failure.hpp"
+#include "guest_node.hpp"
 
 namespace kvmchan::detail {
 namespace {
 
 using clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
-
-constexpr const char *by_name = "/dev/kvmchan/by-name/";
-
-int call_ioctl(int fd, unsigned long request, auto argument) noexcept
-{
-	int result;
-
-	do
-		result = ::ioctl(fd, request, argument);
-	while (result < 0 && errno == EINTR);
-	return result < 0 ? -errno : result;
-}
 
 /* How long one ppoll() may be, of what is left of a time-out. */
 timespec to_timespec(nanoseconds left) noexcept
@@ -59,19 +47,11 @@ unique_fd open_node(const std::string &path, const channel_options &options)
 	fail(error, path);
 }
 
-std::uint64_t read_number(const std::string &path) noexcept
-{
-	std::uint64_t value = 0;
-
-	std::ifstream{path} >> value;
-	return value;
-}
-
 } // namespace
 
 std::unique_ptr<channel_end> channel_end::open_device(const std::string &device, const channel_options &options)
 {
-	const std::string path = device.find('/') == std::string::npos ? by_name + device : device;
+	const std::string path = node_path(device);
 
 	if (!options.read && !options.write)
 		fail(EINVAL, "channel: neither for reading nor for writing");
@@ -260,16 +240,10 @@ int guest_channel::counters(channel_counters &out) noexcept
 		return -errno;
 	char where[64];
 
-	std::snprintf(where, sizeof(where), "/sys/dev/char/%u:%u/statistics/", major(st.st_rdev), minor(st.st_rdev));
+	std::snprintf(where, sizeof(where), "/sys/dev/char/%u:%u", major(st.st_rdev), minor(st.st_rdev));
 	try {
-		const std::string at{where};
-
-		out = {read_number(at + "rx_bytes"),         read_number(at + "tx_bytes"),
-		       read_number(at + "rx_records"),       read_number(at + "tx_records"),
-		       read_number(at + "doorbells_sent"),   read_number(at + "doorbells_suppressed"),
-		       read_number(at + "interrupts"),       read_number(at + "empty_interrupts"),
-		       read_number(at + "ring_full"),        read_number(at + "protocol_errors")};
-	} catch (const std::bad_alloc &) {
+		out = read_counters(where);
+	} catch (const std::exception &) {
 		return -ENOMEM;
 	}
 	return 0;

@@ -136,14 +136,8 @@ void host_link::kick(bool due) noexcept
 		count(counters_.doorbells_suppressed);
 		return;
 	}
-	region_bells *const bells = slot_.where().bells();
-	const std::uint64_t bell = kvmchan_load(&slot_.peer_session()->bell);
-
-	if (!bells || !(bell & KVMCHAN_BELL_RINGABLE))
-		return;
-	bells->ring(static_cast<std::uint16_t>(kvmchan_bell_peer(bell)),
-	            static_cast<std::uint16_t>(kvmchan_bell_vector(bell)));
-	count(counters_.doorbells_sent);
+	if (slot_.ring_peer())
+		count(counters_.doorbells_sent);
 }
 
 void host_link::wake() noexcept
@@ -189,15 +183,8 @@ wake_source host_link::source() noexcept
 
 void host_link::watch(wait_set &set)
 {
-	region_bells *const bells = slot_.where().bells();
-
 	set.add_doorbell(wake_.get());
-	if (!bells)
-		return;
-	set.add_doorbell(bells->vector_fd(slot_.vector()));
-	/* The manager rings vector 0 when the table changes. */
-	if (slot_.vector() != 0)
-		set.add_doorbell(bells->vector_fd(0));
+	slot_.watch(set);
 }
 
 } // namespace kvmchan::detail

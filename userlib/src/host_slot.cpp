@@ -75,8 +75,12 @@ host_slot host_slot::claim(std::shared_ptr<region> where, std::string_view name,
 
 void host_slot::take_side(int side)
 {
-	const int mine = side >= 0 ? side : kvmchan_slot_side(&slot_, KVMCHAN_PEER_HOST, 0);
+	int mine = side >= 0 ? side : kvmchan_slot_side(&slot_, KVMCHAN_PEER_HOST, 0);
 	std::error_code ec;
+
+	/* Two processes on the host: who comes second takes what the first one left. */
+	if (side < 0 && slot_.side[0] == slot_.side[1] && left_behind(0) && !left_behind(1))
+		mine = 1;
 
 	if (mine < 0 || !host_may_take(slot_.side[mine]))
 		fail(EACCES, title() + ": " + (side < 0 ? "no side" : "side " + std::to_string(side) + " not") +
@@ -101,6 +105,17 @@ bool host_slot::may_be_guests(unsigned side) const noexcept
 {
 	return slot_.side[side] == KVMCHAN_PEER_ANY &&
 	       (kvmchan_load(&control()->side[side].session.link) & KVMCHAN_LINK_OPEN);
+}
+
+/* Did a side close and leave bytes that nobody has taken? */
+bool host_slot::left_behind(unsigned side) const noexcept
+{
+	const auto &pages = control()->side[side];
+	const std::uint64_t link = kvmchan_load_acquire(&pages.session.link);
+	const std::uint64_t other = kvmchan_load(&control()->side[1 - side].session.link);
+
+	return !(link & KVMCHAN_LINK_OPEN) && kvmchan_link_epoch(link) != kvmchan_link_acked(other) &&
+	       kvmchan_load(&pages.index.tx_prod) != kvmchan_load(&pages.session.tx_start);
 }
 
 bool host_slot::try_lock(unsigned side, std::error_code &ec)
@@ -141,6 +156,30 @@ std::uint64_t host_slot::bell() const noexcept
 	const region_bells *const bells = where_->bells();
 
 	return bells ? kvmchan_bell_make(bells->id(), vector(), KVMCHAN_BELL_RINGABLE | KVMCHAN_BELL_RINGS) : 0;
+}
+
+void host_slot::watch(wait_set &set) const
+{
+	region_bells *const bells = where_->bells();
+
+	if (!bells)
+		return;
+	set.add_doorbell(bells->vector_fd(vector()));
+	/* The manager rings vector 0 when the table changes. */
+	if (vector() != 0)
+		set.add_doorbell(bells->vector_fd(0));
+}
+
+bool host_slot::ring_peer() const noexcept
+{
+	region_bells *const bells = where_->bells();
+	const std::uint64_t word = kvmchan_load(&peer_session()->bell);
+
+	if (!bells || !(word & KVMCHAN_BELL_RINGABLE))
+		return false;
+	bells->ring(static_cast<std::uint16_t>(kvmchan_bell_peer(word)),
+	            static_cast<std::uint16_t>(kvmchan_bell_vector(word)));
+	return true;
 }
 
 bool host_slot::still_there() noexcept

@@ -10,6 +10,7 @@
 #include "region.hpp"
 #include "shared_format.hpp"
 #include "side_lock.hpp"
+#include "wait_set.hpp"
 
 namespace kvmchan::detail {
 
@@ -49,6 +50,11 @@ public:
 	/** Our bell word; 0 without a server. */
 	std::uint64_t bell() const noexcept;
 
+	/** Adds to a set the doorbells that wake this side. Throws. */
+	void watch(wait_set &set) const;
+	/** Rings whoever the peer's bell word names. Returns whether it names anybody. */
+	bool ring_peer() const noexcept;
+
 	/** Whether the table still has this slot. Cheap when it did not change. */
 	bool still_there() noexcept;
 
@@ -56,6 +62,7 @@ private:
 	static host_slot resolve(std::shared_ptr<region> where, std::string_view name, kvmchan_kind kind);
 	bool try_lock(unsigned side, std::error_code &ec);
 	bool may_be_guests(unsigned side) const noexcept;
+	bool left_behind(unsigned side) const noexcept;
 	void take_side(int side);
 	std::string title() const;
 	kvmchan_control *control() const noexcept;

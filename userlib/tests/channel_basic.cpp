@@ -249,6 +249,19 @@ TEST(channel_basic, a_side_has_one_owner)
 	EXPECT_THROW((channel{where.open(), "c0"}), std::system_error);
 }
 
+TEST(channel_basic, who_comes_second_takes_what_the_first_one_left)
+{
+	const test_region where;
+
+	{
+		channel a{where.open(), "c0"};
+		a.write_all(as_bytes("for you"));
+	}
+	channel b{where.open(), "c0"};
+	EXPECT_EQ(b.side(), 1U);
+	EXPECT_EQ(read_text(b), "for you");
+}
+
 TEST(channel_basic, reconnect_begins_anew)
 {
 	const test_region where;

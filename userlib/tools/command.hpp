@@ -39,6 +39,7 @@ void add_stat_command(CLI::App &app);
 void add_ring_command(CLI::App &app);
 void add_peers_command(CLI::App &app);
 void add_map_command(CLI::App &app);
+void add_memory_command(CLI::App &app);
 void add_check_command(CLI::App &app);
 
 } // namespace kvmchan::tools

@@ -15,12 +15,12 @@
 #include "command.hpp"
 #include "doorbell.hpp"
 #include "endpoint.hpp"
+#include "stdio_bytes.hpp"
 #include "unique_fd.hpp"
 
 namespace kvmchan::tools {
 namespace {
 
-constexpr std::size_t buffer_size = 256 * 1024;
 constexpr auto look_again = std::chrono::milliseconds{100};
 
 struct connect_options {
@@ -65,7 +65,7 @@ public:
 private:
 	static std::size_t chunk(const channel &to)
 	{
-		return to.mode() == channel_mode::packet ? std::min(to.max_record(), buffer_size) : buffer_size;
+		return to.mode() == channel_mode::packet ? std::min(to.max_record(), stdio_buffer) : stdio_buffer;
 	}
 
 	void run() noexcept
@@ -110,15 +110,9 @@ private:
 			;
 		if (entries[1].revents)
 			return false;
-		const ssize_t n = ::read(STDIN_FILENO, buffer_.data(), buffer_.size());
-
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			return true;
-		if (n < 0)
-			throw std::system_error{errno, std::system_category(), "standard input"};
-		input_ended_ = n == 0;
-		rest_ = std::span{buffer_}.first(static_cast<std::size_t>(n));
-		return n > 0;
+		rest_ = std::span{buffer_}.first(read_input(buffer_));
+		input_ended_ = rest_.empty();
+		return !input_ended_;
 	}
 
 	channel &to_;
@@ -132,31 +126,14 @@ private:
 	std::atomic<bool> done_{false};
 };
 
-void write_out(std::span<const std::byte> bytes)
-{
-	while (!bytes.empty()) {
-		const ssize_t n = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
-
-		if (n >= 0) {
-			bytes = bytes.subspan(static_cast<std::size_t>(n));
-		} else if (errno == EAGAIN) {
-			pollfd entry{STDOUT_FILENO, POLLOUT, 0};
-
-			::poll(&entry, 1, -1);
-		} else if (errno != EINTR) {
-			throw std::system_error{errno, std::system_category(), "standard output"};
-		}
-	}
-}
-
 /* The channel to standard output, until no more will come. */
 void receive(channel &from)
 {
 	std::vector<std::byte> buffer(
-		from.mode() == channel_mode::packet ? std::max<std::size_t>(from.info().rx_size, 1) : buffer_size);
+		from.mode() == channel_mode::packet ? std::max<std::size_t>(from.info().rx_size, 1) : stdio_buffer);
 
 	while (const std::size_t n = from.read_some(buffer))
-		write_out(std::span{buffer}.first(n));
+		write_output(std::span{buffer}.first(n));
 }
 
 /*

@@ -36,6 +36,16 @@ int main(int argc, char **argv)
 
 	add_create_command(app);
 	add_connect_command(app);
+	add_send_command(app);
+	add_recv_command(app);
+	add_memory_command(app);
+	add_list_command(app);
+	add_info_command(app);
+	add_stat_command(app);
+	add_map_command(app);
+	add_peers_command(app);
+	add_ring_command(app);
+	add_check_command(app);
 	/* Whoever we write to may go first: that is an error, not a death. */
 	std::signal(SIGPIPE, SIG_IGN);
 	CLI11_PARSE(app, argc, argv);

@@ -298,6 +298,91 @@ struct kvmchan_counters {
 
 KVMCHAN_API int kvmchan_channel_counters(struct kvmchan_channel *channel, struct kvmchan_counters *out);
 
+/* ---- memory blocks ---- */
+
+/**
+ * A named block of shared memory, mapped for reading and writing. The peer can
+ * change any of it at any time: copy, and then look at the copy. What the bytes
+ * mean is the users' affair; a signal says that something is new.
+ *
+ * Any number of processes may map a block. On the host the first of them speaks
+ * for its side: it signals, and is rung; the others poll when they wait.
+ */
+struct kvmchan_memory;
+
+/** In a guest: by the path of a device node, or its name below /dev/kvmchan/by-name. */
+KVMCHAN_API int kvmchan_memory_open(const char *device, struct kvmchan_memory **out);
+/** On the host. */
+KVMCHAN_API int kvmchan_memory_connect(struct kvmchan_region *region, const char *name, struct kvmchan_memory **out);
+/** Unmaps. NULL is allowed. */
+KVMCHAN_API void kvmchan_memory_close(struct kvmchan_memory *memory);
+
+KVMCHAN_API void *kvmchan_memory_address(struct kvmchan_memory *memory);
+KVMCHAN_API size_t kvmchan_memory_size(struct kvmchan_memory *memory);
+
+/**
+ * Adds one to this side's signal count and rings the peer. What was stored
+ * before is seen by who sees the count. -EBUSY when another process speaks for
+ * this side; -ENODEV. Any thread.
+ */
+KVMCHAN_API int kvmchan_memory_signal(struct kvmchan_memory *memory);
+
+/** The peer's signal count now. Any thread. */
+KVMCHAN_API int kvmchan_memory_count(struct kvmchan_memory *memory, uint64_t *count);
+
+/**
+ * Waits until the peer's signal count is not @p count, and puts it there. So no
+ * signal is missed between two calls. -ETIMEDOUT after @p timeout_ns (negative:
+ * none). One thread at a time.
+ */
+KVMCHAN_API int kvmchan_memory_wait(struct kvmchan_memory *memory, uint64_t *count, int64_t timeout_ns);
+
+/* ---- ivshmem devices (in a guest) ---- */
+
+struct kvmchan_device_info {
+	size_t struct_size;
+	char address[32];	/**< on the PCI bus: "0000:00:04.0" */
+	char driver[32];	/**< the driver that has it, or "" */
+	uint64_t memory_size;	/**< of BAR2 */
+	uint32_t doorbell;	/**< 1: ivshmem-doorbell, 0: ivshmem-plain */
+	uint32_t reserved;
+};
+
+/** Lists ivshmem devices; returns how many there are, of which the first @p max are in @p list. */
+KVMCHAN_API ssize_t kvmchan_devices(struct kvmchan_device_info *list, size_t max);
+
+struct kvmchan_node_info {
+	size_t struct_size;
+	char node[32];		/**< "kvmchan0", in /dev */
+	char name[64];
+	char device[32];	/**< the address of its PCI device */
+	uint32_t kind;		/**< 1 channel, 2 memory */
+	uint32_t mode;		/**< 0 stream, 1 packet */
+	uint32_t side;
+	uint32_t state;		/**< KVMCHAN_STATE_* */
+	uint64_t rx_size;
+	uint64_t tx_size;
+	char peer[16];		/**< "ID:VECTOR", or "none" */
+	struct kvmchan_counters counters;
+};
+
+/** Lists the module's nodes; returns how many there are, of which the first @p max are in @p list. */
+KVMCHAN_API ssize_t kvmchan_nodes(struct kvmchan_node_info *list, size_t max);
+
+/** An ivshmem device without a driver, through sysfs; for the superuser. */
+struct kvmchan_device;
+
+/** -EBUSY when a driver has it. */
+KVMCHAN_API int kvmchan_device_open(const char *address, struct kvmchan_device **out);
+KVMCHAN_API void kvmchan_device_close(struct kvmchan_device *device);
+/** All of its shared memory. */
+KVMCHAN_API void *kvmchan_device_address(struct kvmchan_device *device);
+KVMCHAN_API size_t kvmchan_device_size(struct kvmchan_device *device);
+/** Our ivshmem ID; 0 also for ivshmem-plain. */
+KVMCHAN_API int kvmchan_device_id(struct kvmchan_device *device);
+/** Rings a peer, if it is there. -ENOTSUP for ivshmem-plain. */
+KVMCHAN_API int kvmchan_device_ring(struct kvmchan_device *device, uint16_t peer, uint8_t vector);
+
 #ifdef __cplusplus
 }
 #endif

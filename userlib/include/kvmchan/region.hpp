@@ -93,14 +93,15 @@ public:
 		std::vector<std::uint16_t> ids(65536);
 
 		ids.resize(static_cast<std::size_t>(
-			internal::checked(kvmchan_region_peers(handle_.get(), ids.data(), ids.size()), "peers")));
+			internal::checked(kvmchan_region_peers(handle_.get(), ids.data(), ids.size()), "peers: only a region that was attached through a server has them")));
 		return ids;
 	}
 
 	/** Rings a peer: no_such_device_or_address when it or the vector is not there. */
 	void ring(std::uint16_t peer, std::uint16_t vector)
 	{
-		internal::checked(kvmchan_region_ring(handle_.get(), peer, vector), "ring");
+		internal::checked(kvmchan_region_ring(handle_.get(), peer, vector),
+		                  "ring: needs a server, and a peer and vector that are there");
 	}
 
 	/** For the C interface; stays this object's. */

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+// A peer that writes what it likes into the region.
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "channel_fixture.hpp"
+#include "shared_format.hpp"
+
+namespace kvmchan::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/* The words of the only channel, as whoever maps the region has them. */
+kvmchan_control &control_of(const test_region &where)
+{
+	const kvmchan_slot_info slot = where.open().slots().front();
+
+	return *reinterpret_cast<kvmchan_control *>(where.bytes().data() + slot.control);
+}
+
+std::error_code read_error(channel &from)
+{
+	std::byte buffer[64];
+	std::error_code ec;
+
+	while (from.read_some(buffer, ec) && !ec)
+		;
+	return ec;
+}
+
+std::error_code write_error(channel &to)
+{
+	std::error_code ec;
+
+	to.write_some(as_bytes("x"), ec);
+	return ec;
+}
+
+void connect(channel &a, channel &b)
+{
+	a.state();
+	b.state();
+	ASSERT_EQ(a.state(), link_state::connected);
+	ASSERT_EQ(b.state(), link_state::connected);
+}
+
+TEST(channel_hostile, an_index_that_runs_ahead_ends_both_directions)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+
+	connect(a, b);
+	EXPECT_EQ(read_error(a), std::errc::operation_would_block);
+	control_of(where).side[1].index.tx_prod += test_region::default_ring + 1;
+	EXPECT_EQ(read_error(a), std::errc::protocol_error);
+	EXPECT_EQ(write_error(a), std::errc::protocol_error);
+	EXPECT_EQ(a.state(), link_state::broken);
+	EXPECT_EQ(a.counters().protocol_errors, 1U);
+	EXPECT_EQ(write_error(b), std::errc::broken_pipe) << "b is told";
+}
+
+TEST(channel_hostile, a_consumer_that_goes_back)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+
+	connect(a, b);
+	EXPECT_EQ(write_error(a), std::error_code{});
+	EXPECT_EQ(read_text(b), "x");
+	EXPECT_EQ(write_error(a), std::error_code{});
+	control_of(where).side[1].index.rx_cons -= 1;
+	EXPECT_EQ(write_error(a), std::errc::protocol_error);
+	EXPECT_EQ(read_error(a), std::errc::protocol_error);
+}
+
+TEST(channel_hostile, a_new_session_is_a_new_start)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+
+	connect(a, b);
+	EXPECT_EQ(write_error(a), std::error_code{});
+	EXPECT_EQ(read_text(b), "x");
+	control_of(where).side[1].index.rx_cons += 5000;
+	EXPECT_EQ(write_error(a), std::errc::protocol_error);
+	a.reconnect();
+	b.reconnect();
+	a.write_some(as_bytes("again"));
+	EXPECT_EQ(read_text(b), "again");
+}
+
+TEST(channel_hostile, a_record_that_is_longer_than_what_is_there)
+{
+	for (const std::uint32_t length : {0U, 25U, 0xffffffffU}) {
+		const test_region where{channel_mode::packet};
+		channel a = where.end(0, true), b = where.end(1, true);
+		std::vector<std::byte> buffer(4096);
+		std::error_code ec;
+
+		connect(a, b);
+		a.send(as_bytes("0123456789abcdefghijklm"));
+		const std::uint64_t ring = where.open().slots().front().offset[0];
+
+		std::memcpy(where.bytes().data() + ring, &length, sizeof(length));
+		b.recv(buffer, ec);
+		EXPECT_EQ(ec, std::errc::protocol_error) << length;
+	}
+}
+
+TEST(channel_hostile, half_a_record_head)
+{
+	const test_region where{channel_mode::packet};
+	channel a = where.end(0, true), b = where.end(1, true);
+	std::byte buffer[16];
+	std::error_code ec;
+
+	connect(a, b);
+	control_of(where).side[0].index.tx_prod += 4;
+	b.recv(buffer, ec);
+	EXPECT_EQ(ec, std::errc::protocol_error);
+}
+
+TEST(channel_hostile, a_sleeper_is_woken_by_the_other_directions_error)
+{
+	const test_region where;
+	channel a = where.end(0), b = where.end(1);
+
+	connect(a, b);
+	std::thread reader{[&] { EXPECT_EQ(read_error(a), std::errc::protocol_error); }};
+
+	std::this_thread::sleep_for(20ms);
+	control_of(where).side[1].index.rx_cons += 1;
+	EXPECT_EQ(write_error(a), std::errc::protocol_error);
+	reader.join();
+}
+
+TEST(channel_hostile, a_table_that_changes_under_the_channel)
+{
+	const test_region where;
+	channel a = where.end(0, true);
+	auto *const superblock = reinterpret_cast<kvmchan_superblock *>(where.bytes().data());
+	auto *const slot = reinterpret_cast<kvmchan_slot *>(where.bytes().data() + superblock->table_offset);
+
+	EXPECT_EQ(write_error(a), std::error_code{});
+	superblock->generation += 2;
+	EXPECT_EQ(write_error(a), std::error_code{}) << "another slot's change";
+	superblock->generation += 1;
+	slot->id += 1;
+	EXPECT_EQ(write_error(a), std::error_code{}) << "not yet";
+	superblock->generation += 1;
+	EXPECT_EQ(write_error(a), std::errc::no_such_device);
+	EXPECT_EQ(read_error(a), std::errc::no_such_device);
+	EXPECT_EQ(a.state(), link_state::disconnected);
+}
+
+TEST(channel_hostile, tables_that_lie)
+{
+	const auto open_with = [](auto change) {
+		const test_region where;
+		auto *const superblock = reinterpret_cast<kvmchan_superblock *>(where.bytes().data());
+		auto *const slot = reinterpret_cast<kvmchan_slot *>(where.bytes().data() + superblock->table_offset);
+
+		change(*superblock, *slot);
+		try {
+			channel{where.open(), "c0"};
+		} catch (const std::system_error &error) {
+			return error.code();
+		}
+		return std::error_code{};
+	};
+	using sb = kvmchan_superblock;
+	using sl = kvmchan_slot;
+
+	EXPECT_EQ(open_with([](sb &, sl &) {}), std::error_code{});
+	EXPECT_EQ(open_with([](sb &b, sl &) { b.magic = 0; }).value(), ENODATA);
+	EXPECT_EQ(open_with([](sb &b, sl &) { b.major = 7; }), std::errc::protocol_not_supported);
+	EXPECT_EQ(open_with([](sb &b, sl &) { b.size = ~0ULL; }), std::errc::bad_message);
+	EXPECT_EQ(open_with([](sb &b, sl &) { b.table_offset = ~4095ULL; }), std::errc::bad_message);
+	EXPECT_EQ(open_with([](sb &, sl &s) { s.control = ~4095ULL; }), std::errc::bad_message);
+	EXPECT_EQ(open_with([](sb &, sl &s) { s.data_size[1] = 12345; }), std::errc::bad_message);
+	EXPECT_EQ(open_with([](sb &, sl &s) { s.name[0] = '/'; }), std::errc::no_such_file_or_directory);
+	EXPECT_EQ(open_with([](sb &, sl &s) { s.side[0] = s.side[1] = KVMCHAN_PEER_ANY; s.side[0] = 3; s.side[1] = 4; }),
+	          std::errc::permission_denied);
+	EXPECT_EQ(open_with([](sb &b, sl &) { b.generation |= 1; }), std::errc::timed_out);
+}
+
+/* Random words everywhere, while both directions are in use. */
+TEST(channel_hostile, a_scribbler)
+{
+	for (const channel_mode mode : {channel_mode::stream, channel_mode::packet}) {
+		const test_region where{mode};
+		std::atomic<bool> over{false};
+		std::thread scribbler{[&] {
+			const kvmchan_slot_info slot = where.open().slots().front();
+			auto *const words = reinterpret_cast<__le64 *>(where.bytes().data() + slot.control);
+			std::mt19937_64 random{1};
+
+			while (!over) {
+				const std::size_t at = random() % 4 * 512 + random() % 4 * 16 * (random() % 2);
+				const std::uint64_t old = kvmchan_load(words + at);
+
+				kvmchan_store(words + at, random() % 4 ? old + random() % 9000 - 4500 : random());
+			}
+		}};
+		const auto deadline = std::chrono::steady_clock::now() + 1s;
+		std::vector<std::byte> buffer(5000);
+		unsigned broken = 0;
+		channel a = where.end(0, true);
+
+		while (std::chrono::steady_clock::now() < deadline) {
+			std::error_code ec;
+
+			a.write_some(std::span{buffer}.first(mode == channel_mode::packet ? 100 : 5000), ec);
+			a.read_some(buffer, ec);
+			a.state();
+			if (ec == std::errc::protocol_error)
+				++broken;
+			if (ec && ec != std::errc::operation_would_block) {
+				std::error_code again;
+
+				a.reconnect(again);
+			}
+		}
+		over = true;
+		scribbler.join();
+		EXPECT_GT(broken, 0U);
+	}
+}
+
+/* Memory that nobody seals is truncated under a guarded region. */
+TEST(channel_hostile, truncated_memory)
+{
+	const std::string path = "/dev/shm/kvmchan-test-" + std::to_string(::getpid());
+	new_region wanted;
+
+	wanted.size = 1U << 20;
+	wanted.slots.push_back({"c", slot_kind::channel, channel_mode::stream, {side_host, side_host}, {4096, 4096}});
+	create_region(path, wanted);
+	attach_options guarded;
+
+	guarded.guard = true;
+	channel_options options;
+
+	options.non_blocking = true;
+	{
+		channel a{region::open(path, guarded), "c", options};
+
+		EXPECT_EQ(write_error(a), std::error_code{});
+		ASSERT_EQ(::truncate(path.c_str(), 0), 0);
+		write_error(a);
+		EXPECT_EQ(write_error(a), std::errc::no_such_device);
+		EXPECT_EQ(read_error(a), std::errc::no_such_device);
+	}
+	::unlink(path.c_str());
+}
+
+} // namespace
+} // namespace kvmchan::test
