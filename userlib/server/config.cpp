@@ -41,7 +41,7 @@ std::uint32_t resolve_side(const region_config &region, const slot_config &slot,
 			return *vm.id;
 	if (const auto id = parse_id(text))
 		return *id;
-	refuse("{}: side \"{}\" of \"{}\" is neither host nor any, a VM of region \"{}\" or an ID from 0 to {}",
+	refuse(R"({}: side "{}" of "{}" is neither host nor any, a VM of region "{}" or an ID from 0 to {})",
 	       slot.origin, text, slot.spec.name, region.name, KVMCHAN_PEER_MAX);
 }
 
@@ -67,9 +67,9 @@ void complete_vms(region_config &region)
 	number_vms(region);
 	for (vm_config &vm : region.vms) {
 		if (vm.name.empty() || vm.name == "host" || vm.name == "any" || vm.name.find('/') != std::string::npos)
-			refuse("region \"{}\": VM name \"{}\" (not empty, host or any, and without /)", region.name, vm.name);
+			refuse(R"(region "{}": VM name "{}" (not empty, host or any, and without /))", region.name, vm.name);
 		if (!names.insert(vm.name).second)
-			refuse("region \"{}\": two VMs are called \"{}\"", region.name, vm.name);
+			refuse(R"(region "{}": two VMs are called "{}")", region.name, vm.name);
 		if (vm.socket.empty())
 			vm.socket = region.socket.string() + "." + vm.name;
 	}

@@ -181,7 +181,7 @@ mode_t mode_of(const reader &from, const toml::node &node, std::string_view key)
 		used = 0;
 	}
 	if (used == 0 || used != text.size() || mode > 0777)
-		from.refuse(node, key, "\"{}\" is no mode such as \"0660\" (at most \"0777\")", text);
+		from.refuse(node, key, R"("{}" is no mode such as "0660" (at most "0777"))", text);
 	return static_cast<mode_t>(mode);
 }
 
@@ -234,7 +234,7 @@ void read_sides(const reader &from, slot_config &slot)
 	if (!slot.sides[0].empty())
 		from.refuse(*node, "sides", "give either vm or sides");
 	if (!node->is_array() || node->as_array()->size() != 2)
-		from.refuse(*node, "sides", "has two entries: \"host\", \"any\", a VM's name or an ID");
+		from.refuse(*node, "sides", R"(has two entries: "host", "any", a VM's name or an ID)");
 	for (std::size_t i = 0; i < 2; ++i) {
 		const toml::node &entry = *node->as_array()->get(i);
 

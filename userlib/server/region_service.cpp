@@ -274,10 +274,8 @@ void region_service::tell_others(const peer &about, bool joined, bool fresh)
 {
 	const std::size_t burst = (peers_.all().size() + 1) * config_.vectors + 3;
 
-	/* By index: to end a session does not change the list, but look again. */
-	for (std::size_t i = 0; i < sessions_.size(); ++i) {
-		const auto session = sessions_[i];
-
+	/* To end a session changes the list later, from the loop. */
+	for (const auto &session : sessions_) {
 		if (session->id == about.id || (session->is_vm && !(joined && fresh)))
 			continue;
 		if (session->queued() > queue_bursts * burst + 4096) {

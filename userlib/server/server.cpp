@@ -47,7 +47,7 @@ std::uint64_t size_of(const json &value)
 		return value.get<std::uint64_t>();
 	if (value.is_string())
 		return parse_size(value.get<std::string>());
-	refuse("\"size\" has to be a number, a text such as \"64K\", or two of them");
+	refuse(R"("size" has to be a number, a text such as "64K", or two of them)");
 }
 
 void take_sizes(const json &request, slot_spec &spec)

@@ -281,7 +281,7 @@ void manager::check(const slot_spec &spec) const
 	char name[KVMCHAN_NAME_SIZE] = {};
 
 	if (spec.name.size() < sizeof(name))
-		std::memcpy(name, spec.name.data(), spec.name.size());
+		std::copy(spec.name.begin(), spec.name.end(), name);
 	if (!kvmchan_name_ok(name) || std::strlen(name) != spec.name.size())
 		refuse(std::errc::invalid_argument,
 		       kind_of(spec) + ": a name is a letter, digit or _ and then letters, digits and ._:@+-, at most " +
@@ -330,7 +330,7 @@ kvmchan_slot manager::place(const slot_spec &spec)
 
 	kvmchan_slot slot{};
 
-	std::memcpy(slot.name, spec.name.data(), spec.name.size());
+	std::copy(spec.name.begin(), spec.name.end(), slot.name);
 	slot.kind = spec.kind;
 	slot.mode = channel ? static_cast<__u32>(spec.mode) : 0;
 	slot.id = next_id_++;
