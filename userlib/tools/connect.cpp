@@ -193,7 +193,10 @@ void add_connect_command(CLI::App &app)
 	options->end.add_to(command);
 	CLI::Option *const reads = command.add_flag("-r,--read-only", options->read_only, "Only from the channel to standard output");
 
-	command.add_flag("-w,--write-only", options->write_only, "Only from standard input to the channel")->excludes(reads);
+	command.add_flag("-w,--write-only", options->write_only,
+	                 "Only from standard input to the channel; what nobody has read at the end waits for the peer\n"
+	                 "that comes next, until somebody opens this side again")
+		->excludes(reads);
 	command.add_flag("--reconnect", options->reconnect,
 	                 "Begin a new session when the peer goes, until standard input ends");
 	on_run(command, [options] { connect(*options); });
