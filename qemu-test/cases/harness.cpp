@@ -408,6 +408,32 @@ TEST_F(harness_machines, pause_and_reset)
 	EXPECT_EQ(g.run("test -f /tmp/before").exit, 1);
 }
 
+TEST_F(harness_machines, migrate)
+{
+	auto device = plain("region");
+	device.master = true;
+	auto &source = boot({.devices = {device}, .module = module_load::none, .shares = false});
+	source.check("touch /tmp/before");
+	auto lost = source.spawn("sleep 1000");
+	auto &g = migrate(source);
+	EXPECT_FALSE(source.running());
+	EXPECT_THROW(lost.wait(), guest_gone);
+	EXPECT_EQ(g.run("test -f /tmp/before").exit, 0);
+	g.reset();
+	EXPECT_EQ(g.run("test -f /tmp/before").exit, 1);
+}
+
+TEST_F(harness_machines, sleep_and_wake_up)
+{
+	auto &g = boot({.module = module_load::none, .image = boot_image::bzimage, .shares = false});
+	for (int round = 0; round < 2; ++round) {
+		g.suspend();
+		EXPECT_EQ(g.qmp("query-status")["status"], "suspended");
+		g.wake_up();
+	}
+	EXPECT_EQ(g.check("echo works"), "works\n");
+}
+
 TEST_F(harness_machines, may_be_killed)
 {
 	auto &g = boot({.module = module_load::none});

@@ -59,13 +59,14 @@ struct guest::state {
 	std::optional<host_process> qemu;
 	std::vector<ivshmem> plugged; // by hotplug() and at boot
 	bool module_loaded = false;
+	std::optional<guest_command> suspending;
 
-	void start();
+	void start(const std::string &incoming = {});
 	std::string tail(std::size_t lines) const;
 	[[noreturn]] void fail(const std::string &what) const { throw error{what + tail(60)}; }
 };
 
-void guest::state::start()
+void guest::state::start(const std::string &incoming)
 {
 	const auto initramfs = dir / "initramfs";
 	write_initramfs(initramfs, options.module != module_load::none);
@@ -82,7 +83,7 @@ void guest::state::start()
 		.control_fd = control_theirs.get(),
 		.token = token,
 	};
-	qemu.emplace(process_options{.argv = qemu_command(options, files),
+	qemu.emplace(process_options{.argv = qemu_command(options, files, incoming),
 	                             .inherit = {files.qmp_fd, files.control_fd}});
 	qemu->close_stdin();
 	control = session::open(std::move(control_ours), token);
@@ -106,27 +107,63 @@ guest::guest(guest_options options) : state_{std::make_unique<state>()}
 {
 	state_->options = std::move(options);
 	state_->start();
-	if (!state_->options.incoming.empty()) {
-		qmp("query-status");
-		return;
-	}
+	// The destructor does not run if this constructor throws.
 	try {
-		wait_boot(state_->options.boot_limit);
+		state_->control->wait_boots(0, state_->options.boot_limit);
+		if (state_->options.module == module_load::automatic)
+			load_module();
 	} catch (...) {
-		// The tail is in the exception; members die without the destructor.
-		state_->control->describe_failures_with({});
-		kill9();
+		abandon();
 		throw;
 	}
-	if (state_->options.module == module_load::automatic)
-		load_module();
 }
 
-guest::~guest()
+guest::guest(guest_options options, guest &source) : state_{std::make_unique<state>()}
+{
+	state_->options = std::move(options);
+	state_->token = source.state_->token;
+	state_->module_loaded = source.state_->module_loaded;
+	const auto uri = "unix:" + (state_->dir / "migration").string();
+	state_->start(uri);
+	try {
+		qmp("query-status"); // it listens now
+		source.qmp("migrate", {{"uri", uri}});
+		source.wait_migrated();
+		wait_event("RESUME");
+		state_->control->attach(nominal::command);
+	} catch (...) {
+		abandon();
+		throw;
+	}
+}
+
+void guest::wait_migrated()
+{
+	const auto deadline = deadline_after(nominal::event);
+	for (;;) {
+		const auto info = qmp("query-migrate");
+		const auto status = info.value("status", "");
+		if (status == "completed")
+			return;
+		if (status == "failed" || status == "cancelled")
+			state_->fail("migration " + status + ": " + info.dump());
+		if (clock::now() > deadline)
+			throw deadline_error{"the migration does not end: " + info.dump() + tail()};
+		usleep(10'000);
+	}
+}
+
+/* The members stay alive for a moment after this object, in handles. */
+void guest::abandon() noexcept
 {
 	state_->control->describe_failures_with({});
 	state_->control->close();
 	state_->monitor->close();
+}
+
+guest::~guest()
+{
+	abandon();
 }
 
 /* ---- commands ---- */
@@ -253,6 +290,32 @@ void guest::pause()
 void guest::resume()
 {
 	qmp("cont");
+}
+
+void guest::suspend()
+{
+	if (state_->options.image != boot_image::bzimage || state_->options.shares)
+		throw error{"suspend: boot with boot_image::bzimage and .shares = false"};
+	state_->suspending = spawn("echo mem >/sys/power/state");
+	wait_event("SUSPEND");
+}
+
+void guest::wake_up()
+{
+	if (!state_->suspending)
+		throw error{"wake_up: not suspended"};
+	qmp("system_wakeup");
+	wait_event("WAKEUP");
+	const auto outcome = state_->suspending->wait();
+	state_->suspending.reset();
+	if (outcome.exit != 0)
+		state_->fail("suspend failed: " + outcome.err);
+	// Waking up resets q35's south bridge, and SeaBIOS does not bring the
+	// ACPI registers back: the machine could neither power off nor sleep
+	// again. So do what the firmware did at boot: PMBASE and ACPI_CNTL.
+	check("lpc=/sys/bus/pci/devices/0000:00:1f.0/config; "
+	      "printf '\\001\\006\\000\\000' | dd of=$lpc bs=4 seek=16 conv=notrunc 2>/dev/null && "
+	      "printf '\\200' | dd of=$lpc bs=1 seek=68 conv=notrunc 2>/dev/null");
 }
 
 void guest::reset()

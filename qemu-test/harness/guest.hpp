@@ -81,6 +81,13 @@ class guest {
 public:
 	/** Boots, and returns when the guest takes commands. */
 	explicit guest(guest_options options = {});
+	/**
+	 * A machine into which @p source migrates, by `guest_case::migrate()`.
+	 * @p options must describe the same machine, with its own sockets and
+	 * files where they shall differ. Returns when it runs here; the source
+	 * is then paused, and its commands are lost.
+	 */
+	guest(guest_options options, guest &source);
 	~guest();
 	guest(const guest &) = delete;
 	guest &operator=(const guest &) = delete;
@@ -128,9 +135,16 @@ public:
 
 	void pause();
 	void resume();
+	/**
+	 * Suspends to RAM (S3); returns when the machine sleeps. Needs
+	 * boot_image::bzimage and `.shares = false`.
+	 */
+	void suspend();
+	/** Wakes it up; returns when the guest has resumed and takes commands. */
+	void wake_up();
 	/** A hard reset; returns when the new kernel takes commands. */
 	void reset();
-	/** Waits for the next hello of the guest (after a reboot or incoming migration). */
+	/** Waits until the guest has booted once more, after it reboots by itself. */
 	void wait_boot(milliseconds limit = nominal::boot);
 
 	/* ---- the end ---- */
@@ -160,6 +174,9 @@ public:
 	const guest_options &options() const;
 
 private:
+	void wait_migrated();
+	void abandon() noexcept;
+
 	struct state;
 	std::unique_ptr<state> state_;
 };

@@ -3,7 +3,12 @@
 
 #include "log_scan.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <regex>
 
@@ -61,6 +66,14 @@ guest &guest_case::boot(guest_options options)
 	return *guests_.back();
 }
 
+guest &guest_case::migrate(guest &source, guest_options options)
+{
+	guests_.push_back(std::make_unique<guest>(std::move(options), source));
+	watched_.push_back({guests_.back().get(), {}});
+	source.kill9();
+	return *guests_.back();
+}
+
 void guest_case::watch(guest &machine)
 {
 	const bool known = std::ranges::any_of(
@@ -110,6 +123,21 @@ void guest_case::check_logs()
 	}
 }
 
+/* The failure's text has the end of the logs; here they are whole. */
+void guest_case::keep_logs() const
+{
+	const char *directory = std::getenv("KVMCHAN_TEST_RESULTS");
+	if (!directory || !*directory || !HasFailure())
+		return;
+	const auto *test = ::testing::UnitTest::GetInstance()->current_test_info();
+	for (int number = 0; const auto &each : watched_) {
+		const auto name = fmt::format("{}.{}-{}.log", test->test_suite_name(), test->name(), number++);
+		std::ofstream{std::filesystem::path{directory} / name}
+			<< "--- console ---\n" << each.machine->console()
+			<< "\n--- kernel log ---\n" << each.machine->dmesg();
+	}
+}
+
 void guest_case::TearDown()
 {
 	try {
@@ -123,6 +151,7 @@ void guest_case::TearDown()
 		ADD_FAILURE() << "at the end of the test: " << e.what();
 	}
 	check_logs();
+	keep_logs();
 	watched_.clear();
 	guests_.clear();
 }

@@ -36,6 +36,13 @@ protected:
 	 */
 	guest &boot(guest_options options = {});
 
+	/**
+	 * Migrates @p source (booted with `.shares = false`) into a new machine
+	 * and ends the source's QEMU. @p options as for guest's constructor.
+	 */
+	guest &migrate(guest &source, guest_options options);
+	guest &migrate(guest &source) { return migrate(source, source.options()); }
+
 	/** A complaint that matches this ECMAScript regex is expected at least once. */
 	void expect_log(std::string regex);
 	/** The same, but it is fine if it does not come. */
@@ -61,6 +68,7 @@ private:
 		log_mark since;
 	};
 	void check_logs();
+	void keep_logs() const;
 
 	temp_dir dir_;
 	std::list<std::unique_ptr<guest>> guests_;

@@ -73,9 +73,10 @@ struct guest_options {
 	/// A guest reset (or panic) reboots; otherwise it ends QEMU.
 	/// guest::reset() works in either case.
 	bool allow_reboot = false;
-	/// Start QEMU waiting for an incoming migration from this URI ("unix:/path");
-	/// boot() then returns once QMP answers.
-	std::string incoming{};
+	/// Whether /share and /host exist (and with them /tests). QEMU does not
+	/// migrate a machine in which they are mounted, and Linux's 9p does not
+	/// survive suspend to RAM.
+	bool shares = true;
 
 	milliseconds boot_limit = nominal::boot;
 };

@@ -18,6 +18,10 @@
  * before it and answers with a mark of its own; PID 1 throws away everything
  * until it sees that. A mark starts with a size that no frame can have.
  *
+ * Behind a migration another host process has the other end. It sends a mark,
+ * and PID 1, which had one before, drops all commands and begins anew with its
+ * own mark and `hello` (which is not answered then).
+ *
  * Flow control: PID 1 stops reading a command's output while its port is full.
  * The host keeps at most input_window bytes of a command's input under way and
  * gets them back as `credit`, so one command that does not read blocks nobody.

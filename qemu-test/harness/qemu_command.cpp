@@ -99,6 +99,10 @@ void add_channels(command_line &line, const machine_files &files)
 	line.add("-device", "virtio-serial-pci,id=vserial,max_ports=2");
 	line.add("-chardev", fmt::format("socket,id=control,fd={}", files.control_fd));
 	line.add("-device", "virtserialport,bus=vserial.0,chardev=control,name=kvmchan.control");
+}
+
+void add_shares(command_line &line, const machine_files &files)
+{
 	const auto export_directory = [&](const char *tag, const std::string &path, const char *rest) {
 		line.add("-fsdev", fmt::format("local,id={},path={},security_model=none,multidevs=remap{}",
 		                               tag, escaped(path), rest));
@@ -160,15 +164,18 @@ struct plug_builder {
 
 } // namespace
 
-std::vector<std::string> qemu_command(const guest_options &options, const machine_files &files)
+std::vector<std::string> qemu_command(const guest_options &options, const machine_files &files,
+                                      const std::string &incoming)
 {
 	command_line line{{"qemu-system-x86_64"}};
 	add_machine(line, options);
 	add_kernel(line, options, files);
 	add_channels(line, files);
+	if (options.shares)
+		add_shares(line, files);
 	add_devices(line, options);
-	if (!options.incoming.empty())
-		line.add("-incoming", options.incoming);
+	if (!incoming.empty())
+		line.add("-incoming", incoming);
 	line.words.insert(line.words.end(), options.qemu_args.begin(), options.qemu_args.end());
 	return std::move(line.words);
 }

@@ -22,7 +22,9 @@ struct machine_files {
 	std::string token;
 };
 
-std::vector<std::string> qemu_command(const guest_options &options, const machine_files &files);
+/** @p incoming is the URI of a migration to wait for, or empty to boot. */
+std::vector<std::string> qemu_command(const guest_options &options, const machine_files &files,
+                                      const std::string &incoming);
 
 /** The backend and device of a shared memory as QMP commands, in order. */
 struct qmp_step {

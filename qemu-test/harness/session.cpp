@@ -65,7 +65,8 @@ void session::receive(std::string_view bytes)
 	const std::lock_guard lock{mutex_};
 	if (decoder_.feed(bytes)) {
 		lose_everything("the guest rebooted");
-		send(protocol::mark(token_));
+		if (!std::exchange(attaching_, false))
+			send(protocol::mark(token_));
 	}
 	while (const auto reply = decoder_.next())
 		handle(*reply);
@@ -266,6 +267,16 @@ void session::wait_boots(unsigned more_than, milliseconds limit)
 		fail("the guest ended while it booted");
 	if (!ready)
 		throw deadline_error{"the guest did not boot in time" + (tail_ ? tail_() : "")};
+}
+
+void session::attach(milliseconds limit)
+{
+	{
+		const std::lock_guard lock{mutex_};
+		attaching_ = true;
+		send(protocol::mark(token_));
+	}
+	wait_boots(0, limit);
 }
 
 void session::ping(milliseconds limit)

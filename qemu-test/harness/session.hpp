@@ -48,6 +48,8 @@ public:
 	/** How often the guest said hello. */
 	unsigned boots();
 	void wait_boots(unsigned more_than, milliseconds limit);
+	/** Takes a guest over that booted elsewhere, with the same token. */
+	void attach(milliseconds limit);
 	/** Returns when the guest has answered, and sent its kernel log before. */
 	void ping(milliseconds limit = nominal::command);
 	void power_off();
@@ -87,6 +89,7 @@ private:
 	std::uint32_t last_id_ = 0;
 	unsigned boots_ = 0;
 	bool closed_ = false;
+	bool attaching_ = false; // our mark was the first one
 	std::string log_;
 };
 

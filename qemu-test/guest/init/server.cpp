@@ -49,6 +49,14 @@ std::string describe_machine()
 server::server(unique_fd port, std::string token)
     : port_{std::move(port)}, signals_{child_signals()}, token_{std::move(token)}, decoder_{token_}
 {
+	begin();
+}
+
+void server::begin()
+{
+	for (const auto &process : children_)
+		process.signal(SIGKILL);
+	children_.clear(); // reap() does not mind
 	outgoing_ = protocol::mark(token_);
 	send(kind::hello, 0, describe_machine());
 }
@@ -127,7 +135,8 @@ void server::receive()
 		usleep(10'000);
 		return;
 	}
-	decoder_.feed({bytes, static_cast<std::size_t>(n)});
+	if (decoder_.feed({bytes, static_cast<std::size_t>(n)}) && std::exchange(attached_, true))
+		begin();
 	while (const auto request = decoder_.next())
 		handle(*request);
 }

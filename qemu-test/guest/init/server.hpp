@@ -24,6 +24,7 @@ public:
 private:
 	using kind = harness::protocol::kind;
 
+	void begin();
 	std::vector<pollfd> poll_set() const;
 	void receive();
 	void handle(const harness::protocol::frame &request);
@@ -43,6 +44,7 @@ private:
 	std::string token_;
 	harness::protocol::decoder decoder_;
 	std::string outgoing_;
+	bool attached_ = false; // a mark of the host came
 	std::list<child> children_;
 };
 
