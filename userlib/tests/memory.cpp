@@ -106,7 +106,7 @@ TEST(memory, size_that_is_no_power_of_two_is_refused)
 {
 	std::error_code ec;
 
-	for (const std::uint64_t size : {0, 1, 2048, 4097, 3 << 20}) {
+	for (const std::uint64_t size : {0U, 1U, 2048U, 4097U, 3U << 20}) {
 		memory::create_memfd("test", size, ec);
 		EXPECT_EQ(ec, std::errc::invalid_argument) << size;
 	}
@@ -267,7 +267,7 @@ TEST(side_lock, dies_with_its_process)
 	if (child == 0) {
 		const side_lock theirs = side_lock::acquire(made.fd(), 0, 0, ec);
 
-		if (ec || ::write(ends[1], "x", 1) != 1)
+		if (!theirs || ::write(ends[1], "x", 1) != 1)
 			::_exit(1);
 		for (;;)
 			::pause();

@@ -205,8 +205,8 @@ TEST_F(server_clients, running_out_of_descriptors_ends_nobody)
 TEST_F(server_clients, control_socket_survives_nonsense)
 {
 	start();
-	for (const std::string line : {"", "{", "[]", "17", "{\"cmd\":17}", "{\"cmd\":\"ring\",\"peer\":-1}",
-	                               "{\"cmd\":\"add\",\"name\":\"a\",\"size\":[1,2,3]}", "\xff\xfe"}) {
+	for (const std::string line : {"", "{", "[]", "17", R"({"cmd":17})", R"({"cmd":"ring","peer":-1})",
+	                               R"({"cmd":"add","name":"a","size":[1,2,3]})", "\xff\xfe"}) {
 		raw_client client{control_path(region_.socket)};
 
 		ASSERT_TRUE(client.send((line + "\n").data(), line.size() + 1));
@@ -215,7 +215,7 @@ TEST_F(server_clients, control_socket_survives_nonsense)
 
 		ASSERT_EQ(::poll(&entry, 1, 30'000), 1);
 		ASSERT_GT(::recv(client.fd(), reply, sizeof(reply) - 1, 0), 0);
-		EXPECT_NE(std::string{reply}.find("\"ok\":false"), std::string::npos) << line << reply;
+		EXPECT_NE(std::string{reply}.find(R"("ok":false)"), std::string::npos) << line << reply;
 	}
 	raw_client endless{control_path(region_.socket)};
 	const std::string chunk(65536, 'x');
