@@ -99,13 +99,27 @@ kvmchan_channel_alloc(struct kvmchan_device *kd, u32 index,
 	return ch;
 }
 
+/**
+ * kvmchan_channel_show_bell() - publish where we can be rung
+ * @ch: channel
+ *
+ * Whenever somebody opens the node, because whoever may write the region may
+ * have written over the word since the last time.
+ *
+ * Context: process; the caller holds kd->srcu or runs before the node exists.
+ */
+void kvmchan_channel_show_bell(struct kvmchan_channel *ch)
+{
+	kvmchan_store_release(&ch->session.own->bell, ch->bell);
+}
+
 /* Publishes our address, and ends what a former life left open. */
 static void kvmchan_channel_attach(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 	unsigned int todo;
 
-	kvmchan_store_release(&ch->session.own->bell, ch->bell);
+	kvmchan_channel_show_bell(ch);
 	spin_lock_irqsave(&ch->link_lock, flags);
 	todo = kvmchan_session_attach(&ch->session, &ch->tx);
 	spin_unlock_irqrestore(&ch->link_lock, flags);
@@ -237,6 +251,7 @@ static void kvmchan_session_begin(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
+	kvmchan_channel_show_bell(ch);
 	spin_lock(&ch->rx_lock);
 	spin_lock(&ch->tx_lock);
 	spin_lock_irqsave(&ch->link_lock, flags);

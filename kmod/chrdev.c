@@ -380,6 +380,7 @@ static int kvmchan_open_memory(struct kvmchan_channel *ch, struct file *file)
 	} else if (ch->openers && ch->mapping != file->f_mapping) {
 		err = -EBUSY;
 	} else {
+		kvmchan_channel_show_bell(ch);
 		ch->mapping = file->f_mapping;
 		WRITE_ONCE(ch->openers, ch->openers + 1);
 	}

@@ -318,6 +318,7 @@ struct kvmchan_channel *kvmchan_channel_add(struct kvmchan_device *kd, u32 index
 					    const struct kvmchan_slot *slot,
 					    unsigned int side);
 void kvmchan_channel_remove(struct kvmchan_channel *ch);
+void kvmchan_channel_show_bell(struct kvmchan_channel *ch);
 int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode);

@@ -154,7 +154,7 @@ TEST(file_faults, of_pages_that_vanish_all_the_time_do_not_show)
 		}
 	}};
 	const auto sent = bytes(length);
-	for (int round = 0; round < 20; ++round) {
+	for (int round = 0; round < 6; ++round) {
 		std::memset(target, 0, length);
 		blocked_thread writer{[&] { write(p.a, sent); }};
 		for (std::size_t done = 0; done < length;) {

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table changes while the nodes are in use. The manager is here, on the
+ * raw memory of a device without driver; nobody rings, the module looks by
+ * itself.
+ */
+#include "blocked_thread.hpp"
+#include "manager.hpp"
+#include "raw_region.hpp"
+
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+namespace {
+
+using namespace node;
+using kvmchan::manager;
+using kvmchan::slot_spec;
+
+slot_spec channel(std::string name, std::uint64_t size = 4096)
+{
+	return {.name = std::move(name), .side = {KVMCHAN_PEER_ANY, KVMCHAN_PEER_ANY}, .size = {size, size}};
+}
+
+slot_spec block(std::string name, std::uint64_t size)
+{
+	auto s = channel(std::move(name), size);
+	s.kind = KVMCHAN_KIND_MEMORY;
+	s.size[1] = 0;
+	return s;
+}
+
+std::size_t nodes()
+{
+	std::error_code ec;
+	std::size_t count = 0;
+	for ([[maybe_unused]] const auto &entry : std::filesystem::directory_iterator{"/sys/class/kvmchan", ec})
+		++count;
+	return count;
+}
+
+/* Does the kernel log hold this? */
+bool logged(std::string_view text)
+{
+	const unique_fd log{::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+	char line[8192];
+	for (ssize_t n; (n = ::read(log.get(), line, sizeof(line))) > 0 || errno == EPIPE;) {
+		if (n > 0 && std::string_view{line, static_cast<std::size_t>(n)}.find(text) != std::string_view::npos)
+			return true;
+	}
+	return false;
+}
+
+class table_changes : public ::testing::Test {
+protected:
+	void SetUp() override
+	{
+		table.emplace(manager::format(raw.bytes(), {.slots = 600}));
+		table->add(channel("stays"));
+		sysfs("stays", 0);
+		sysfs("stays", 1);
+		ASSERT_TRUE(eventually([] { return nodes() == 2; }));
+	}
+	bool vanishes(const char *name) const
+	{
+		return eventually([&] { return find(name, 0).empty() && find(name, 1).empty(); });
+	}
+	void expect_stays()
+	{
+		const auto p = connect("stays");
+		write_all(p.a, "stays");
+		EXPECT_EQ(read_all(p.b, 5), "stays");
+	}
+
+	raw_region raw;
+	std::optional<manager> table;
+};
+
+void expect_gone(const unique_fd &fd)
+{
+	char c = 'x';
+	EXPECT_EQ(::read(fd.get(), &c, 1), -1);
+	EXPECT_EQ(errno, ENODEV);
+	EXPECT_EQ(::write(fd.get(), &c, 1), -1);
+	EXPECT_EQ(errno, ENODEV);
+	kvmchan_info i;
+	EXPECT_EQ(::ioctl(fd.get(), KVMCHAN_IOC_INFO, &i), -1);
+	EXPECT_EQ(errno, ENODEV);
+	EXPECT_EQ(::ioctl(fd.get(), KVMCHAN_IOC_RECONNECT), -1);
+	EXPECT_EQ(errno, ENODEV);
+	EXPECT_TRUE(ready(fd) & POLLHUP);
+	EXPECT_TRUE(ready(fd) & POLLERR);
+}
+
+TEST_F(table_changes, bring_a_node_and_take_it_away)
+{
+	table->add(channel("comes"));
+	{
+		auto p = connect("comes");
+		write_all(p.a, "hello");
+		EXPECT_EQ(read_all(p.b, 5), "hello");
+		const auto node = device("comes", 0);
+		table->remove("comes");
+		ASSERT_TRUE(vanishes("comes"));
+		expect_gone(p.a);
+		expect_gone(p.b);
+		EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(node); }));
+	}
+	expect_stays();
+}
+
+TEST_F(table_changes, wake_all_who_sleep_on_a_node_that_goes)
+{
+	table->add(channel("comes"));
+	const auto p = connect("comes", O_RDWR, O_RDWR);
+	std::string text;
+	ssize_t read_result = 0, write_result = 0;
+	int read_error = 0, write_error = 0;
+	short polled = 0;
+	write(p.a, bytes(4096));
+	blocked_thread reader{[&] {
+		read_result = read(p.a, text);
+		read_error = errno;
+	}};
+	blocked_thread writer{[&] {
+		write_result = write(p.a, "more");
+		write_error = errno;
+	}};
+	blocked_thread poller{[&] { polled = await(p.a, POLLIN); }};
+	ASSERT_TRUE(reader.in(SYS_read));
+	ASSERT_TRUE(writer.in(SYS_write));
+	ASSERT_TRUE(poller.in(SYS_poll));
+	table->remove("comes");
+	reader.join();
+	writer.join();
+	poller.join();
+	EXPECT_EQ(read_result, -1);
+	EXPECT_EQ(read_error, ENODEV);
+	EXPECT_EQ(write_result, -1);
+	EXPECT_EQ(write_error, ENODEV);
+	EXPECT_EQ(polled & (POLLHUP | POLLERR), POLLHUP | POLLERR);
+}
+
+TEST_F(table_changes, take_mapped_memory_away)
+{
+	table->add(block("memory", 65536));
+	const auto a = open_side("memory", 0), b = open_side("memory", 1);
+	void *at = ::mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, a.get(), 0);
+	ASSERT_NE(at, MAP_FAILED);
+	auto *const bytes = static_cast<volatile char *>(at);
+	bytes[100] = 1;
+	int error = 0;
+	blocked_thread waiter{[&] {
+		kvmchan_wait w{0, -1};
+		if (::ioctl(b.get(), KVMCHAN_IOC_WAIT, &w) != 0)
+			error = errno;
+	}};
+	ASSERT_TRUE(waiter.in(SYS_ioctl));
+	table->remove("memory");
+	waiter.join();
+	EXPECT_EQ(error, ENODEV);
+	ASSERT_TRUE(vanishes("memory"));
+	const pid_t child = ::fork();
+	if (child == 0) {
+		::signal(SIGBUS, SIG_DFL);
+		bytes[100] = 2;
+		::_exit(0);
+	}
+	int status = 0;
+	ASSERT_EQ(::waitpid(child, &status, 0), child);
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) << status;
+	::munmap(at, 65536);
+}
+
+TEST_F(table_changes, do_not_revive_a_file_by_the_same_name)
+{
+	table->add(channel("again"));
+	const auto p = connect("again");
+	table->remove("again");
+	table->add(channel("again"));
+	ASSERT_TRUE(eventually([&] {
+		char c;
+		return ::read(p.a.get(), &c, 1) < 0 && errno == ENODEV;
+	}));
+	expect_gone(p.a);
+	const auto q = connect("again");
+	write_all(q.a, "new");
+	EXPECT_EQ(read_all(q.b, 3), "new");
+}
+
+TEST_F(table_changes, of_the_whole_region_end_everything)
+{
+	const auto p = connect("stays");
+	const auto incarnation = info(p.a).incarnation[0];
+	table.emplace(manager::format(raw.bytes(), {.slots = 600}));
+	table->add(channel("stays"));
+	ASSERT_TRUE(eventually([&] {
+		char c;
+		return ::read(p.a.get(), &c, 1) < 0 && errno == ENODEV;
+	}));
+	expect_gone(p.b);
+	expect_stays();
+	const auto fd = open_side("stays", 0);
+	EXPECT_EQ(std::memcmp(info(fd).incarnation, table->incarnation().data(), 16), 0) << int{incarnation};
+}
+
+TEST_F(table_changes, wait_for_the_managers_end)
+{
+	auto &sb = raw.superblock();
+	const auto generation = peek(sb.generation);
+	poke(sb.generation, generation + 1);
+	auto &slot = raw.slot("stays");
+	const auto kind = slot.kind;
+	slot.kind = KVMCHAN_KIND_FREE;
+	std::this_thread::sleep_for(1s);
+	EXPECT_FALSE(find("stays", 0).empty()) << "half a change was taken for a whole one";
+	slot.kind = kind;
+	poke(sb.generation, generation + 2);
+	expect_stays();
+}
+
+TEST_F(table_changes, that_break_the_superblock_leave_nothing_until_it_is_mended)
+{
+	auto &sb = raw.superblock();
+	const auto good = sb;
+	const auto broken_by = [&](auto change) {
+		change(sb);
+		poke(sb.generation, peek(sb.generation) + 2);
+		EXPECT_TRUE(eventually([] { return nodes() == 0; }));
+		auto mended = good;
+		mended.generation = peek(sb.generation) + 2;
+		sb = mended;
+		EXPECT_TRUE(eventually([] { return nodes() == 2; }));
+	};
+	broken_by([](kvmchan_superblock &s) { s.magic = 0; });
+	broken_by([](kvmchan_superblock &s) { s.major = 2; });
+	broken_by([](kvmchan_superblock &s) { s.size = ~0ULL; });
+	broken_by([](kvmchan_superblock &s) { s.slot_count = 0; });
+	broken_by([](kvmchan_superblock &s) { s.slot_count = 4097; });
+	broken_by([](kvmchan_superblock &s) { s.slot_size = 255; });
+	broken_by([](kvmchan_superblock &s) { s.table_offset = s.size - 4096; });
+	broken_by([](kvmchan_superblock &s) { s.table_offset = 4097; });
+	expect_stays();
+}
+
+struct bad_slot {
+	const char *why;
+	void (*change)(kvmchan_slot &slot, const kvmchan_slot &other);
+};
+
+void PrintTo(const bad_slot &b, std::ostream *out)
+{
+	*out << b.why;
+}
+
+class bad_slots : public table_changes, public ::testing::WithParamInterface<bad_slot> {};
+
+TEST_P(bad_slots, are_left_out_with_a_message)
+{
+	table->add(channel("spoilt"));
+	table->add(channel("other"));
+	sysfs("spoilt", 1);
+	sysfs("other", 1);
+	auto &slot = raw.slot("spoilt");
+	GetParam().change(slot, raw.slot("other"));
+	poke(raw.superblock().generation, peek(raw.superblock().generation) + 2);
+	ASSERT_TRUE(vanishes("spoilt"));
+	EXPECT_TRUE(eventually([] { return logged(GetParam().why); })) << GetParam().why;
+	expect_stays();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	table, bad_slots,
+	::testing::Values(
+		bad_slot{"left out: unknown kind", [](kvmchan_slot &s, const kvmchan_slot &) { s.kind = 7; }},
+		bad_slot{"left out: unknown mode", [](kvmchan_slot &s, const kvmchan_slot &) { s.mode = 2; }},
+		bad_slot{"left out: bad name", [](kvmchan_slot &s, const kvmchan_slot &) { s.name[0] = '/'; }},
+		bad_slot{"left out: a side is neither", [](kvmchan_slot &s, const kvmchan_slot &) { s.side[0] = 0x10000; }},
+		bad_slot{"left out: both sides are the same",
+	                 [](kvmchan_slot &s, const kvmchan_slot &) { s.side[0] = s.side[1] = 3; }},
+		bad_slot{"left out: ring size is not",
+	                 [](kvmchan_slot &s, const kvmchan_slot &) { s.data_size[0] = 3 * 4096; }},
+		bad_slot{"left out: control pages are not",
+	                 [](kvmchan_slot &s, const kvmchan_slot &) { s.control = ~0ULL - 4095; }},
+		bad_slot{"left out: data of side 0 is not", [](kvmchan_slot &s, const kvmchan_slot &) { s.data[0] += 8; }},
+		bad_slot{"left out: data of side 1 is not", [](kvmchan_slot &s, const kvmchan_slot &) { s.data[1] = 0; }},
+		bad_slot{"left out: overlaps another slot",
+	                 [](kvmchan_slot &s, const kvmchan_slot &o) { s.data[0] = o.data[0]; }},
+		bad_slot{"left out: overlaps the table",
+	                 [](kvmchan_slot &s, const kvmchan_slot &) { s.data[0] = 4096; }}));
+
+TEST_F(table_changes, may_bring_256_channels)
+{
+	constexpr int count = 256;
+	for (int i = 0; i < count; ++i)
+		table->add(channel("c" + std::to_string(i)));
+	ASSERT_TRUE(eventually([] { return nodes() == 2 * (count + 1); })) << nodes();
+	for (int i = 0; i < count; i += 5) {
+		const auto p = connect("c" + std::to_string(i));
+		const auto text = "number " + std::to_string(i);
+		write_all(p.a, text);
+		EXPECT_EQ(read_all(p.b, text.size()), text);
+	}
+}
+
+/* Nodes come and go under those who open them. */
+TEST_F(table_changes, race_with_those_who_open)
+{
+	std::atomic<bool> stop = false;
+	std::vector<std::thread> users;
+	for (const unsigned side : {0U, 1U})
+		users.emplace_back([&, side] {
+			std::string text;
+			while (!stop) {
+				const auto path = find("busy", side);
+				if (path.empty())
+					continue;
+				const unique_fd fd{::open(("/dev" / path.filename()).c_str(), nonblocking | O_CLOEXEC)};
+				for (int i = 0; fd && i < 5; ++i) {
+					write(fd, "data");
+					read(fd, text, 100);
+				}
+			}
+		});
+	for (int i = 0; i < 10; ++i) {
+		table->add(channel("busy"));
+		ASSERT_TRUE(eventually([] { return !find("busy", 0).empty() && !find("busy", 1).empty(); }));
+		table->remove("busy");
+		ASSERT_TRUE(vanishes("busy"));
+	}
+	stop = true;
+	for (auto &each : users)
+		each.join();
+	expect_stays();
+}
+
+} // namespace
