@@ -373,7 +373,10 @@ void guest::shutdown()
 
 int guest::wait_exit(milliseconds limit)
 {
-	return state_->qemu->wait(limit).exit;
+	const auto ended = state_->qemu->wait_for(limit);
+	if (!ended)
+		throw deadline_error{"QEMU does not end" + tail()};
+	return ended->exit;
 }
 
 /* ---- logs ---- */
