@@ -59,6 +59,8 @@ int host_link::reopen(kvmchan_rx &rx, kvmchan_tx &tx) noexcept
 	if (session_.phase != KVMCHAN_PHASE_CLOSED)
 		todo |= kvmchan_session_close(&session_);
 	error_.store(0, std::memory_order_release);
+	/* Whoever may write the region may have written over it since. */
+	kvmchan_store(&slot_.own_session()->bell, bell_);
 	todo |= kvmchan_session_open(&session_, &rx, &tx);
 	todo |= kvmchan_session_flags(&session_, kept_flags_);
 	flags_.store(kept_flags_, std::memory_order_relaxed);
