@@ -19,7 +19,6 @@ namespace {
 
 using namespace harness;
 using namespace std::chrono_literals;
-using kvmchan::event;
 using kvmchan::link_state;
 
 std::span<const std::byte> bytes_of(std::string_view text)
