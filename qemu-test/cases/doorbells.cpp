@@ -74,11 +74,11 @@ TEST_F(doorbells, are_far_fewer_than_records_in_a_stream)
 	/*
 	 * The guest is the slower one under TCG: the host's reader is done with a
 	 * record before the next one comes, sleeps, and has to be woken for it. So
-	 * the guest's figure is reported; that it rings at all times, which would
-	 * be twice a record (what it wrote and what it read), is what must not be.
+	 * the guest's figure is reported, and must only be less than two a record
+	 * (what it wrote and what it read), which would be ringing at all times.
 	 */
 	EXPECT_LT(host.doorbells_sent, sent / 10);
-	EXPECT_LT(guest_rings, sent);
+	EXPECT_LT(guest_rings, 2 * sent);
 }
 
 TEST_F(doorbells, are_at_most_one_for_each_message_of_a_ping_pong)
