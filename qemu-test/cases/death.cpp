@@ -43,7 +43,7 @@ private:
 
 class death : public guest_case {
 protected:
-	death() : server_{{.vectors = 2, .args = {"--channel", "c", "--vm", "guest"}}} {}
+	death() : server_{{.vectors = 2, .args = {"--channel", "c"}}} {}
 
 	guest &start(guest_options options = {})
 	{
@@ -213,9 +213,8 @@ TEST_F(death, by_removal_of_the_module)
 TEST_F(death, by_unplugging)
 {
 	const auto region = kvmchan::region::attach(server_.socket());
-	// At a socket of its own: on the other one QEMU 7.2 may crash when it is
-	// unplugged after peers have left.
-	const ivshmem_doorbell device{.id = "d1", .socket = server_.socket().string() + ".guest", .vectors = 2, .bus = "rp1"};
+	auto device = server_.device("d1");
+	device.bus = "rp1";
 	auto &g = boot({.root_ports = {{.id = "rp1"}}});
 	g.hotplug(device);
 	g.check("until test -e /dev/kvmchan0; do sleep 0.05; done");
