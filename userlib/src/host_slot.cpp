@@ -45,7 +45,7 @@ host_slot host_slot::resolve(std::shared_ptr<region> where, std::string_view nam
 			if (made.snapshot_->why_bad(i) && slot_name(slots[i]) == name)
 				fail(EBADMSG, "slot \"" + wanted + "\" is damaged: " + made.snapshot_->why_bad(i));
 		fail(ENOENT, "the region has no " + std::string{kind_name(kind)} + " \"" + wanted +
-		                     "\" (\"kvmchan ls\" shows what it has)");
+		                     R"(" ("kvmchan ls" shows what it has))");
 	}
 	made.index_ = *index;
 	made.slot_ = made.snapshot_->slots()[*index];

@@ -100,11 +100,11 @@ std::shared_ptr<const region_snapshot> region::snapshot() const
 
 std::shared_ptr<const region_snapshot> region::refresh()
 {
-	const auto known = snapshot();
+	auto known = snapshot();
 
 	if (table_generation(memory_.bytes()) == known->generation())
 		return known;
-	const auto fresh = std::make_shared<const region_snapshot>(region_snapshot::take(memory_.bytes()));
+	auto fresh = std::make_shared<const region_snapshot>(region_snapshot::take(memory_.bytes()));
 	const std::lock_guard lock{mutex_};
 
 	snapshot_ = fresh;

@@ -17,23 +17,24 @@ namespace {
 
 /* What the handler looks at: lock-free, and never freed. */
 struct guard {
-	std::atomic<std::uintptr_t> start{0};
+	std::atomic<std::byte *> start{nullptr};
 	std::atomic<std::size_t> size{0};
 	std::atomic<bool> lost{false};
 };
 
-static_assert(std::atomic<std::uintptr_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+static_assert(std::atomic<std::byte *>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 std::array<guard, 64> guards;
 std::mutex guards_mutex;
 struct sigaction previous;
 
-guard *find_guard(std::uintptr_t address) noexcept
+guard *find_guard(const void *address) noexcept
 {
 	for (guard &entry : guards) {
-		const std::uintptr_t start = entry.start.load(std::memory_order_acquire);
+		const std::byte *const start = entry.start.load(std::memory_order_acquire);
+		const auto offset = reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(start);
 
-		if (start && address - start < entry.size.load(std::memory_order_relaxed))
+		if (start && offset < entry.size.load(std::memory_order_relaxed))
 			return &entry;
 	}
 	return nullptr;
@@ -54,9 +55,9 @@ void pass_on(int signal, siginfo_t *info, void *context)
 void on_bus_error(int signal, siginfo_t *info, void *context)
 {
 	const int saved = errno;
-	guard *const hit = find_guard(reinterpret_cast<std::uintptr_t>(info->si_addr));
+	guard *const hit = find_guard(info->si_addr);
 
-	if (hit && ::mmap(reinterpret_cast<void *>(hit->start.load()), hit->size.load(), PROT_READ | PROT_WRITE,
+	if (hit && ::mmap(hit->start.load(), hit->size.load(), PROT_READ | PROT_WRITE,
 	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED)
 		hit->lost.store(true, std::memory_order_release);
 	else
@@ -91,7 +92,7 @@ void guard_mapping(std::span<std::byte> mapping)
 			continue;
 		entry.lost.store(false, std::memory_order_relaxed);
 		entry.size.store(mapping.size(), std::memory_order_relaxed);
-		entry.start.store(reinterpret_cast<std::uintptr_t>(mapping.data()), std::memory_order_release);
+		entry.start.store(mapping.data(), std::memory_order_release);
 		return;
 	}
 	fail(ENOSPC, "64 regions are guarded against SIGBUS already");
@@ -102,13 +103,13 @@ void unguard_mapping(std::span<std::byte> mapping) noexcept
 	const std::lock_guard lock{guards_mutex};
 
 	for (guard &entry : guards)
-		if (entry.start.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(mapping.data()))
-			entry.start.store(0, std::memory_order_release);
+		if (entry.start.load(std::memory_order_relaxed) == mapping.data())
+			entry.start.store(nullptr, std::memory_order_release);
 }
 
 bool mapping_lost(std::span<const std::byte> mapping) noexcept
 {
-	const guard *const entry = find_guard(reinterpret_cast<std::uintptr_t>(mapping.data()));
+	const guard *const entry = find_guard(mapping.data());
 
 	return entry && entry->lost.load(std::memory_order_acquire);
 }

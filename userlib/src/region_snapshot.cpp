@@ -29,7 +29,7 @@ void check_superblock(const kvmchan_superblock &superblock, std::uint64_t memory
 	if (!why)
 		return;
 	if (superblock.magic != KVMCHAN_MAGIC)
-		fail(ENODATA, std::string{why} + " (run \"kvmchan create\" or \"kvmchan serve\" on it)");
+		fail(ENODATA, std::string{why} + R"( (run "kvmchan create" or "kvmchan serve" on it))");
 	if (superblock.major != KVMCHAN_VERSION_MAJOR)
 		fail(EPROTONOSUPPORT, "format version " + std::to_string(superblock.major) + ", this library knows " +
 		                              std::to_string(KVMCHAN_VERSION_MAJOR));

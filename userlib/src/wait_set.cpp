@@ -81,13 +81,11 @@ wake_ups wait_set::take() noexcept
 		const auto fd = static_cast<int>(static_cast<std::uint32_t>(event.data.u64));
 		const std::uint64_t tag = event.data.u64 & tag_mask;
 
-		if (tag == tag_again)
-			taken.again = true;
-		else if (tag == tag_other)
-			taken.real = true;
-		/* An eventfd is added writable and unread: the first edge is none. */
-		else if (event.events & (EPOLLIN | EPOLLERR))
-			taken.real = true;
+		/* An eventfd is added writable and unread: that first edge is none. */
+		const bool something = tag == tag_other || (event.events & (EPOLLIN | EPOLLERR));
+
+		if (something)
+			(tag == tag_again ? taken.again : taken.real) = true;
 		if (tag == tag_doorbell && !(event.events & EPOLLOUT)) {
 			drain_doorbell(fd);
 			ring_doorbell(fd);
