@@ -506,6 +506,16 @@ TEST(host_process, gives_output_and_status)
 	EXPECT_THROW(run_host({"/no/such/program"}), error);
 }
 
+TEST(host_process, loses_no_output_at_its_end)
+{
+	// More than once: what comes last races with the news of the end.
+	for (int round = 0; round < 300; ++round) {
+		const auto r = run_host({"sh", "-c", "seq 3000; echo last"});
+		ASSERT_EQ(r.out.size(), 13893 + 5U) << "round " << round;
+		ASSERT_TRUE(r.out.ends_with("3000\nlast\n"));
+	}
+}
+
 TEST(host_process, takes_input_and_streams_output)
 {
 	host_process cat{{"cat"}};

@@ -54,33 +54,46 @@ void stream::start()
 	asio::post(io(), [self = shared_from_this()] { self->read_more(); });
 }
 
+/*
+ * Waits, and reads when there is something. A read that Asio does in the
+ * background could have its bytes on the way to the handler while drain()
+ * takes the ones behind them.
+ */
 void stream::read_more()
 {
 	if (!descriptor_.is_open())
 		return;
-	descriptor_.async_read_some(
-		asio::buffer(buffer_),
-		[self = shared_from_this()](const std::error_code &ec, std::size_t n) {
-			if (ec == asio::error::operation_aborted || !self->descriptor_.is_open())
-				return;
-			if (ec) {
-				self->end();
-				return;
-			}
-			self->on_.received({self->buffer_.data(), n});
-			self->read_more();
-		});
+	descriptor_.async_wait(asio::posix::stream_descriptor::wait_read,
+	                       [self = shared_from_this()](const std::error_code &ec) {
+				       if (ec)
+					       return;
+				       if (self->read_once())
+					       self->end();
+				       else
+					       self->read_more();
+			       });
+}
+
+/* Whether the stream has ended. */
+bool stream::read_once()
+{
+	if (!descriptor_.is_open())
+		return false;
+	std::error_code ec;
+	const auto n = descriptor_.read_some(asio::buffer(buffer_), ec);
+	if (n > 0)
+		on_.received({buffer_.data(), n});
+	return ec && ec != asio::error::would_block && ec != asio::error::interrupted;
 }
 
 void stream::drain()
 {
-	std::string bytes(65536, '\0');
 	std::error_code ec;
 	while (descriptor_.is_open()) {
-		const auto n = descriptor_.read_some(asio::buffer(bytes), ec);
+		const auto n = descriptor_.read_some(asio::buffer(buffer_), ec);
 		if (ec)
 			return;
-		on_.received({bytes.data(), n});
+		on_.received({buffer_.data(), n});
 	}
 }
 

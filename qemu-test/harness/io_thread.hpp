@@ -46,6 +46,7 @@ public:
 private:
 	stream(kvmchan::unique_fd fd, handlers on);
 	void read_more();
+	bool read_once();
 	void write_more();
 	void end();
 
