@@ -187,21 +187,18 @@ err_put:
 	return ERR_PTR(err);
 }
 
-/**
- * kvmchan_channel_hangup() - end the session, refuse all that comes
- * @ch: channel
- *
- * Open files get ENODEV and EPOLLHUP; the peer sees an orderly close.
- *
- * Context: process. On return no file operation touches the region.
- */
-void kvmchan_channel_hangup(struct kvmchan_channel *ch)
+/* From now on open files get ENODEV and EPOLLHUP. */
+static void kvmchan_channel_refuse(struct kvmchan_channel *ch)
+{
+	WRITE_ONCE(ch->gone, true);
+	kvmchan_channel_wake(ch);
+}
+
+/* The peer sees an orderly close. No file operation is in the region now. */
+static void kvmchan_channel_hangup(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
-	WRITE_ONCE(ch->gone, true);
-	kvmchan_channel_wake(ch);
-	synchronize_srcu(&ch->kd->srcu);
 	spin_lock_irqsave(&ch->link_lock, flags);
 	if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
 		kvmchan_session_close(&ch->session);
@@ -210,24 +207,69 @@ void kvmchan_channel_hangup(struct kvmchan_channel *ch)
 }
 
 /**
- * kvmchan_channel_remove() - take channel and node away
- * @ch: channel, no longer in @kd->channels
+ * kvmchan_channels_hangup() - end all sessions, refuse all that comes
+ * @kd: device whose table is not followed any more
  *
- * Open files keep the structure alive, not the region.
+ * Context: process. On return no file operation touches the region.
+ */
+void kvmchan_channels_hangup(struct kvmchan_device *kd)
+{
+	struct kvmchan_channel *ch;
+	unsigned long index;
+
+	xa_for_each(&kd->channels, index, ch)
+		kvmchan_channel_refuse(ch);
+	synchronize_srcu(&kd->srcu);
+	xa_for_each(&kd->channels, index, ch)
+		kvmchan_channel_hangup(ch);
+}
+
+/**
+ * kvmchan_channel_retire() - take a node away, and refuse all that comes
+ * @ch:      channel, no longer in kd->channels
+ * @retired: list that it is put on, for kvmchan_channels_bury()
  *
  * Context: table work or removal.
  */
-void kvmchan_channel_remove(struct kvmchan_channel *ch)
+void kvmchan_channel_retire(struct kvmchan_channel *ch,
+			    struct list_head *retired)
 {
 	kvmchan_debugfs_remove(ch);
 	cdev_device_del(&ch->cdev, &ch->dev);
-	kvmchan_channel_hangup(ch);
-	kvmchan_mmap_revoke(ch);
-	if (ch->vector)
-		list_del_rcu(&ch->on_vector);
+	kvmchan_channel_refuse(ch);
+	list_add_tail(&ch->retired, retired);
+}
+
+/**
+ * kvmchan_channels_bury() - end the sessions of retired channels, let go
+ * @kd:      their device
+ * @retired: list of kvmchan_channel_retire(); empty afterwards
+ *
+ * All at once, because each grace period takes its time. Open files keep the
+ * structures alive, not the region.
+ *
+ * Context: table work or removal.
+ */
+void kvmchan_channels_bury(struct kvmchan_device *kd,
+			   struct list_head *retired)
+{
+	struct kvmchan_channel *ch, *next;
+
+	if (list_empty(retired))
+		return;
+	synchronize_srcu(&kd->srcu);
+	list_for_each_entry(ch, retired, retired) {
+		kvmchan_channel_hangup(ch);
+		kvmchan_mmap_revoke(ch);
+		if (ch->vector)
+			list_del_rcu(&ch->on_vector);
+	}
 	/* Interrupt and poll timer walk their lists under RCU. */
 	synchronize_rcu();
-	put_device(&ch->dev);
+	list_for_each_entry_safe(ch, next, retired, retired) {
+		list_del(&ch->retired);
+		put_device(&ch->dev);
+	}
 }
 
 static void kvmchan_channel_set_flags(struct kvmchan_channel *ch, u64 set,

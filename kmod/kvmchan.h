@@ -146,6 +146,7 @@ struct kvmchan_stats {
  * @kd:         the ivshmem device, kref held
  * @vector:     vector that wakes us, NULL without interrupts
  * @on_vector:  link in @vector->channels
+ * @retired:    link in the list of those that are being removed
  * @slot:       private, validated copy of the slot
  * @index:      slot number
  * @side:       which side we are
@@ -194,6 +195,7 @@ struct kvmchan_channel {
 	struct kvmchan_device *kd;
 	struct kvmchan_vector *vector;
 	struct list_head on_vector;
+	struct list_head retired;
 	struct kvmchan_slot slot;
 	u32 index;
 	unsigned int side;
@@ -317,13 +319,16 @@ void kvmchan_table_stop(struct kvmchan_device *kd);
 struct kvmchan_channel *kvmchan_channel_add(struct kvmchan_device *kd, u32 index,
 					    const struct kvmchan_slot *slot,
 					    unsigned int side);
-void kvmchan_channel_remove(struct kvmchan_channel *ch);
+void kvmchan_channel_retire(struct kvmchan_channel *ch,
+			    struct list_head *retired);
+void kvmchan_channels_bury(struct kvmchan_device *kd,
+			   struct list_head *retired);
+void kvmchan_channels_hangup(struct kvmchan_device *kd);
 void kvmchan_channel_show_bell(struct kvmchan_channel *ch);
 int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode);
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode);
-void kvmchan_channel_hangup(struct kvmchan_channel *ch);
 bool kvmchan_channel_check(struct kvmchan_channel *ch);
 u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
 void kvmchan_channel_wake(struct kvmchan_channel *ch);

@@ -135,11 +135,13 @@ static void kvmchan_remove_channels(struct kvmchan_device *kd)
 {
 	struct kvmchan_channel *ch;
 	unsigned long index;
+	LIST_HEAD(retired);
 
 	xa_for_each(&kd->channels, index, ch) {
 		xa_erase(&kd->channels, index);
-		kvmchan_channel_remove(ch);
+		kvmchan_channel_retire(ch, &retired);
 	}
+	kvmchan_channels_bury(kd, &retired);
 }
 
 static void kvmchan_pci_remove(struct pci_dev *pdev)
@@ -167,12 +169,9 @@ static void kvmchan_pci_remove(struct pci_dev *pdev)
 static void kvmchan_pci_shutdown(struct pci_dev *pdev)
 {
 	struct kvmchan_device *kd = pci_get_drvdata(pdev);
-	struct kvmchan_channel *ch;
-	unsigned long index;
 
 	kvmchan_table_stop(kd);
-	xa_for_each(&kd->channels, index, ch)
-		kvmchan_channel_hangup(ch);
+	kvmchan_channels_hangup(kd);
 	pci_clear_master(pdev);
 }
 

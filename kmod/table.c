@@ -96,37 +96,65 @@ static bool kvmchan_slot_same(const struct kvmchan_slot *a,
 	return !memcmp(a, b, offsetof(struct kvmchan_slot, reaped));
 }
 
+/* Which side of slot @i falls to us; -1: none. */
 static int kvmchan_table_side(struct kvmchan_device *kd,
 			      const struct kvmchan_table *t, u32 i)
 {
-	if (t->slots[i].kind == cpu_to_le32(KVMCHAN_KIND_FREE))
+	if (t->slots[i].kind == cpu_to_le32(KVMCHAN_KIND_FREE) || t->why[i])
 		return -1;
-	if (t->why[i]) {
-		dev_warn_ratelimited(&kd->pdev->dev, "slot %u left out: %s\n",
-				     i, t->why[i]);
-		return -1;
-	}
 	return kvmchan_slot_side(&t->slots[i], kd->id, kd->prefer_side);
 }
 
-static void kvmchan_table_drop(struct kvmchan_device *kd, u32 i)
+static void kvmchan_table_drop(struct kvmchan_device *kd, u32 i,
+			       struct list_head *retired)
 {
 	struct kvmchan_channel *ch = xa_erase(&kd->channels, i);
 
 	if (ch)
-		kvmchan_channel_remove(ch);
+		kvmchan_channel_retire(ch, retired);
 }
 
-static void kvmchan_table_apply_slot(struct kvmchan_device *kd,
-				     const struct kvmchan_table *t, u32 i)
+static void kvmchan_table_clear(struct kvmchan_device *kd)
 {
-	struct kvmchan_channel *ch = xa_load(&kd->channels, i);
-	int side = kvmchan_table_side(kd, t, i);
+	struct kvmchan_channel *ch;
+	unsigned long index;
+	LIST_HEAD(retired);
 
-	if (ch && side == ch->side && kvmchan_slot_same(&ch->slot, &t->slots[i]))
-		return;
-	kvmchan_table_drop(kd, i);
-	if (side < 0)
+	xa_for_each(&kd->channels, index, ch)
+		kvmchan_table_drop(kd, index, &retired);
+	kvmchan_channels_bury(kd, &retired);
+	kd->formatted = false;
+}
+
+/* Takes away the channels that are not, or not so, in the table any more. */
+static void kvmchan_table_prune(struct kvmchan_device *kd,
+				const struct kvmchan_table *t)
+{
+	u32 count = le32_to_cpu(t->sb.slot_count);
+	struct kvmchan_channel *ch;
+	unsigned long index;
+	LIST_HEAD(retired);
+
+	xa_for_each(&kd->channels, index, ch) {
+		if (index < count &&
+		    kvmchan_table_side(kd, t, index) == ch->side &&
+		    kvmchan_slot_same(&ch->slot, &t->slots[index]))
+			continue;
+		kvmchan_table_drop(kd, index, &retired);
+	}
+	kvmchan_channels_bury(kd, &retired);
+}
+
+static void kvmchan_table_add(struct kvmchan_device *kd,
+			      const struct kvmchan_table *t, u32 i)
+{
+	int side = kvmchan_table_side(kd, t, i);
+	struct kvmchan_channel *ch;
+
+	if (t->why[i])
+		dev_warn_ratelimited(&kd->pdev->dev, "slot %u left out: %s\n",
+				     i, t->why[i]);
+	if (side < 0 || xa_load(&kd->channels, i))
 		return;
 	ch = kvmchan_channel_add(kd, i, &t->slots[i], side);
 	if (IS_ERR(ch))
@@ -134,22 +162,10 @@ static void kvmchan_table_apply_slot(struct kvmchan_device *kd,
 			t->slots[i].name, PTR_ERR(ch));
 }
 
-static void kvmchan_table_clear(struct kvmchan_device *kd)
-{
-	struct kvmchan_channel *ch;
-	unsigned long index;
-
-	xa_for_each(&kd->channels, index, ch)
-		kvmchan_table_drop(kd, index);
-	kd->formatted = false;
-}
-
 static void kvmchan_table_apply(struct kvmchan_device *kd,
 				const struct kvmchan_table *t)
 {
 	u32 count = le32_to_cpu(t->sb.slot_count), i;
-	struct kvmchan_channel *ch;
-	unsigned long index;
 
 	if (memcmp(kd->incarnation, t->sb.incarnation,
 		   sizeof(kd->incarnation)) ||
@@ -157,10 +173,10 @@ static void kvmchan_table_apply(struct kvmchan_device *kd,
 		kvmchan_table_clear(kd);
 	kd->table_offset = le64_to_cpu(t->sb.table_offset);
 	memcpy(kd->incarnation, t->sb.incarnation, sizeof(kd->incarnation));
-	xa_for_each_start(&kd->channels, index, ch, count)
-		kvmchan_table_drop(kd, index);
+	/* First: who comes may get the place, or the side, of who goes. */
+	kvmchan_table_prune(kd, t);
 	for (i = 0; i < count; i++) {
-		kvmchan_table_apply_slot(kd, t, i);
+		kvmchan_table_add(kd, t, i);
 		cond_resched();
 	}
 	kd->formatted = true;
