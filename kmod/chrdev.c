@@ -88,6 +88,8 @@ static int kvmchan_read_wait(struct kvmchan_channel *ch)
 {
 	int err;
 
+	if (kvmchan_busy_poll(ch))
+		return 0;
 	mutex_unlock(&ch->rx_mutex);
 	err = wait_event_interruptible(ch->rx_wait, !kvmchan_read_idle(ch));
 	mutex_lock(&ch->rx_mutex);
@@ -205,13 +207,19 @@ static void kvmchan_set_tx_want(struct kvmchan_channel *ch, u64 want)
 		wake_up_interruptible_all(&ch->tx_wait);
 }
 
-/* How much room the rest of a write waits for. */
+/*
+ * How much room the rest of a write waits for. Never less than the low-water
+ * mark: a short write that got by with less would be woken, and rung for, at
+ * every read of a peer that is slower than we are.
+ */
 static u64 kvmchan_write_want(struct kvmchan_channel *ch,
 			      const struct iov_iter *from)
 {
+	u64 lowat = READ_ONCE(ch->tx_lowat);
+
 	if (kvmchan_is_packet(ch))
-		return kvmchan_record_space(iov_iter_count(from));
-	return min_t(u64, iov_iter_count(from), READ_ONCE(ch->tx_lowat));
+		return max(lowat, kvmchan_record_space(iov_iter_count(from)));
+	return lowat;
 }
 
 static bool kvmchan_fault_in_from(const struct kvmchan_channel *ch,
@@ -246,9 +254,7 @@ static ssize_t kvmchan_write_locked(struct kvmchan_channel *ch,
 			 * A record that finds no room leaves its wish behind,
 			 * or poll() would report room that is not enough.
 			 */
-			kvmchan_set_tx_want(ch, nowait && !kvmchan_is_packet(ch) ?
-					    READ_ONCE(ch->tx_lowat) :
-					    kvmchan_write_want(ch, from));
+			kvmchan_set_tx_want(ch, kvmchan_write_want(ch, from));
 			if (nowait && kvmchan_write_idle(ch))
 				return total ? total : -EAGAIN;
 			if (nowait)

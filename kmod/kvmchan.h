@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "session.h"
+#include "spin.h"
 #include "table.h"
 #include "uapi/kvmchan.h"
 
@@ -162,6 +163,7 @@ struct kvmchan_stats {
  * @rx_lock:    protects @rx, @rx_stats and @rx_want; before @link_lock
  * @rx:         consumer's end
  * @rx_want:    low-water mark
+ * @rx_spin:    whether looking before sleeping pays; under @rx_mutex
  * @rx_shut:    reading was shut down in this session
  * @rx_wait:    readers and pollers
  * @tx_mutex:   one writer at a time; held while it waits for room, so that
@@ -214,6 +216,7 @@ struct kvmchan_channel {
 	spinlock_t rx_lock; /* rx, rx_stats, rx_want */
 	struct kvmchan_rx rx;
 	u64 rx_want;
+	struct kvmchan_spin rx_spin;
 	bool rx_shut;
 	wait_queue_head_t rx_wait;
 	u32 last_record;
@@ -308,6 +311,9 @@ u64 kvmchan_poll_max(void);
 void kvmchan_poll_init(struct kvmchan_device *kd);
 void kvmchan_poll_soon(struct kvmchan_channel *ch);
 void kvmchan_poll_stop(struct kvmchan_device *kd);
+
+/* busy_poll.c: a reader looks for a while before it sleeps */
+bool kvmchan_busy_poll(struct kvmchan_channel *ch);
 
 /* table.c: superblock and slots */
 void kvmchan_table_init(struct kvmchan_device *kd);

@@ -11,6 +11,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -19,6 +20,8 @@ namespace {
 
 using namespace harness;
 using namespace std::chrono_literals;
+
+struct rings;
 
 class doorbells : public guest_case {
 protected:
@@ -36,6 +39,8 @@ protected:
 		return std::stoull(g.check("cat /sys/class/kvmchan/kvmchan0/statistics/" + name));
 	}
 
+	rings stream(std::uint64_t records, std::chrono::nanoseconds busy_poll);
+
 	static void finish(guest_command &echo)
 	{
 		const auto r = echo.wait(60s);
@@ -45,10 +50,14 @@ protected:
 	region_server server_;
 };
 
-TEST_F(doorbells, are_far_fewer_than_records_in_a_stream)
+struct rings {
+	double of_host;
+	double of_guest;
+};
+
+/* Streams records both ways and says how many rings there were for each. */
+rings doorbells::stream(std::uint64_t records, std::chrono::nanoseconds busy_poll)
 {
-	const char *text = std::getenv("KVMCHAN_STREAM_RECORDS");
-	const std::uint64_t records = text ? std::strtoull(text, nullptr, 0) : 1'000'000;
 	constexpr std::size_t largest = 128;
 	auto &g = boot({.devices = {server_.device("d0")}});
 	auto echo = start(g);
@@ -57,28 +66,49 @@ TEST_F(doorbells, are_far_fewer_than_records_in_a_stream)
 	// A record has (1 + largest) / 2 bytes on average.
 	all.push_back(std::make_unique<echoed_traffic>(
 		region, "c",
-		traffic_plan{.bytes = records * (1 + largest) / 2, .largest = largest, .seed = 3}));
+		traffic_plan{.bytes = records * (1 + largest) / 2, .largest = largest, .seed = 3, .busy_poll = busy_poll}));
 	run_all(all, 900s);
 	const auto sent = all[0]->records();
-	const auto host = all[0]->channel().counters();
+	const auto host_rings = all[0]->channel().counters().doorbells_sent;
 	all.clear();
 	finish(echo);
 	const auto guest_rings = counter(g, "doorbells_sent");
-	fmt::print("{} records each way; doorbells of the host {} (1 in {:.0f}), of the guest {} (1 in {:.0f})\n",
-	           sent, host.doorbells_sent,
-	           static_cast<double>(sent) / static_cast<double>(host.doorbells_sent), guest_rings,
-	           static_cast<double>(sent) / static_cast<double>(guest_rings));
 	EXPECT_GE(sent, records * 98 / 100);
 	EXPECT_EQ(counter(g, "rx_records"), sent);
 	EXPECT_EQ(counter(g, "tx_records"), sent);
-	/*
-	 * The guest is the slower one under TCG: the host's reader is done with a
-	 * record before the next one comes, sleeps, and has to be woken for it. So
-	 * the guest's figure is reported, and must only be less than two a record
-	 * (what it wrote and what it read), which would be ringing at all times.
-	 */
-	EXPECT_LT(host.doorbells_sent, sent / 10);
-	EXPECT_LT(guest_rings, 2 * sent);
+	fmt::print("{} records each way; doorbells of the host {} (1 in {}), of the guest {} (1 in {})\n", sent, host_rings,
+	           sent / std::max<std::uint64_t>(host_rings, 1), guest_rings,
+	           sent / std::max<std::uint64_t>(guest_rings, 1));
+	return {static_cast<double>(host_rings) / static_cast<double>(sent),
+	        static_cast<double>(guest_rings) / static_cast<double>(sent)};
+}
+
+std::uint64_t records_wanted()
+{
+	const char *text = std::getenv("KVMCHAN_STREAM_RECORDS");
+	return text ? std::strtoull(text, nullptr, 0) : 1'000'000;
+}
+
+/*
+ * The host's reader is faster than a guest under TCG: it waits for each record,
+ * and is rung for it unless it looks. So that a machine which is busy with
+ * other things does not change the verdict, it looks for as long as such a
+ * machine may keep the guest from running.
+ */
+TEST_F(doorbells, are_far_fewer_than_records_in_a_stream)
+{
+	const auto each = stream(records_wanted(), 20ms);
+	EXPECT_LT(each.of_host, 0.1);
+	EXPECT_LT(each.of_guest, 0.1);
+}
+
+/* By default it looks only as long as that pays, which depends on the machine. */
+TEST_F(doorbells, are_at_most_one_for_each_record_of_a_stream)
+{
+	const auto each = stream(records_wanted() / 5, kvmchan::channel_options{}.busy_poll);
+	EXPECT_LT(each.of_host, 0.1);
+	// And some when the ring was full.
+	EXPECT_LT(each.of_guest, 1.1);
 }
 
 TEST_F(doorbells, are_at_most_one_for_each_message_of_a_ping_pong)
@@ -88,7 +118,8 @@ TEST_F(doorbells, are_at_most_one_for_each_message_of_a_ping_pong)
 	auto echo = start(g);
 	{
 		const auto region = kvmchan::region::attach(server_.socket());
-		kvmchan::channel channel{region, "c"};
+		// Who looks is not rung at all.
+		kvmchan::channel channel{region, "c", {.side = {}, .busy_poll = 0ns}};
 		std::array<std::byte, 64> message{};
 		const auto round = [&] {
 			channel.send(message);

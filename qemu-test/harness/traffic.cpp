@@ -22,7 +22,7 @@ bool would_block(const std::error_code &ec)
 } // namespace
 
 echoed_traffic::echoed_traffic(const kvmchan::region &where, const std::string &name, const traffic_plan &plan)
-	: channel_{where, name, {.non_blocking = true, .side = {}}}, plan_{plan}, pattern_{plan.seed},
+	: channel_{where, name, {.non_blocking = true, .side = {}, .busy_poll = plan.busy_poll}}, plan_{plan}, pattern_{plan.seed},
 	  packet_{channel_.mode() == kvmchan::channel_mode::packet}, random_{plan.seed}
 {
 	if (packet_)

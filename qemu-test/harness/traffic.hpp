@@ -19,6 +19,7 @@ struct traffic_plan {
 	std::uint64_t bytes = 1 << 20;
 	std::size_t largest = 1 << 20; ///< of a write and a read; records: of a record
 	std::uint64_t seed = 1;
+	std::chrono::nanoseconds busy_poll = kvmchan::channel_options{}.busy_poll;
 };
 
 /**

@@ -24,6 +24,8 @@ bool read_options(const kvmchan_channel_options *from, channel_options &to) noex
 	to.side = given.flags & KVMCHAN_SIDE ? static_cast<int>(std::min(given.side, 2U)) : -1;
 	to.rx_lowat = given.lowat.rx;
 	to.tx_lowat = given.lowat.tx;
+	if (given.busy_poll_ns)
+		to.busy_poll = std::chrono::nanoseconds{given.busy_poll_ns};
 	return true;
 }
 

@@ -14,6 +14,7 @@
 
 #include <sys/types.h>
 
+#include "spin.h"
 #include "uapi/kvmchan.h"
 
 namespace kvmchan::detail {
@@ -37,6 +38,8 @@ struct channel_options {
 	/** 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
+	/** Host: how long a reader looks before it sleeps, where that pays; 0: not at all. */
+	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{KVMCHAN_SPIN_DEFAULT_US};
 };
 
 /** What was counted since the end was opened (in a guest: since the module came). */

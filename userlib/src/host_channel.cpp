@@ -44,7 +44,8 @@ std::unique_ptr<channel_end> channel_end::open_host(std::shared_ptr<region> wher
 }
 
 host_channel::host_channel(host_slot slot, const channel_options &options)
-	: may_read_{options.read}, may_write_{options.write}, nonblocking_{options.nonblocking}
+	: may_read_{options.read}, may_write_{options.write}, nonblocking_{options.nonblocking},
+	  reader_spin_{options.busy_poll}
 {
 	if (!options.read && !options.write)
 		fail(EINVAL, "channel: neither for reading nor for writing");
@@ -105,11 +106,12 @@ ssize_t host_channel::would_block(direction which, Arm arm) noexcept
 }
 
 /*
- * @p attempt does the work or returns -EAGAIN; @p arm asks for a wake-up and
- * returns 1 when it is worth another attempt.
+ * @p attempt does the work or returns -EAGAIN; @p spin looks for a while and
+ * says whether it saw something; @p arm asks for a wake-up and returns 1 when
+ * it is worth another attempt.
  */
-template <typename Try, typename Arm>
-ssize_t host_channel::run(direction which, Try attempt, Arm arm) noexcept
+template <typename Try, typename Spin, typename Arm>
+ssize_t host_channel::run(direction which, Try attempt, Spin spin, Arm arm) noexcept
 {
 	const sleeper who = which == direction::rx ? sleeping_reader : sleeping_writer;
 	bool woken = false;
@@ -127,6 +129,8 @@ ssize_t host_channel::run(direction which, Try attempt, Arm arm) noexcept
 		if (woken)
 			count(link_->counters().empty_interrupts);
 		woken = false;
+		if (spin())
+			continue;
 		if (nonblocking()) {
 			if (const ssize_t error = would_block(which, arm))
 				return error;
@@ -151,6 +155,12 @@ ssize_t host_channel::run(direction which, Try attempt, Arm arm) noexcept
 	}
 }
 
+/* Not armed, so that the peer does not ring meanwhile. */
+bool host_channel::spin_for(std::uint64_t least) noexcept
+{
+	return reader_.live() && reader_spin_([&] { return reader_.came(least); });
+}
+
 ssize_t host_channel::read(std::span<std::byte> to) noexcept
 {
 	if (!may_read_)
@@ -168,6 +178,7 @@ ssize_t host_channel::read(std::span<std::byte> to) noexcept
 
 	return run(
 		direction::rx, [&] { return reader_.take(to, nonblocking() ? 1 : mark()); },
+		[&] { return spin_for(nonblocking() ? 1 : mark()); },
 		[&] { return reader_.arm(nonblocking() ? reader_.lowat() : mark()); });
 }
 
@@ -181,7 +192,8 @@ int host_channel::recv(std::span<std::byte> to, std::size_t &length) noexcept
 	if (to.empty())
 		return -EINVAL;
 	return static_cast<int>(run(
-		direction::rx, [&] { return reader_.take_record(to, length); }, [&] { return reader_.arm(1); }));
+		direction::rx, [&] { return reader_.take_record(to, length); }, [&] { return spin_for(1); },
+		[&] { return reader_.arm(1); }));
 }
 
 ssize_t host_channel::write(std::span<const std::byte> from) noexcept
@@ -190,13 +202,10 @@ ssize_t host_channel::write(std::span<const std::byte> from) noexcept
 		return -EBADF;
 	if (from.empty())
 		return 0;
-	if (packet())
-		return run(
-			direction::tx, [&] { return writer_.put_record(from); },
-			[&] { return writer_.arm(writer_.wanted(from.size())); });
+	/* Room comes by half a ring at a time: far too seldom to look for it. */
 	return run(
-		direction::tx, [&] { return writer_.put(from); },
-		[&] { return writer_.arm(writer_.wanted(from.size())); });
+		direction::tx, [&] { return packet() ? writer_.put_record(from) : writer_.put(from); },
+		[] { return false; }, [&] { return writer_.arm(writer_.wanted()); });
 }
 
 int host_channel::send(std::span<const std::byte> record) noexcept
@@ -218,7 +227,7 @@ int host_channel::find_events(event_mask interest) noexcept
 
 	if ((interest & event_readable) && may_read_ && reader_.probe(packet() ? 1 : reader_.lowat()))
 		found |= event_readable;
-	if ((interest & event_writable) && may_write_ && writer_.probe(packet() ? writer_.wanted(1) : writer_.lowat()))
+	if ((interest & event_writable) && may_write_ && writer_.probe(writer_.wanted()))
 		found |= event_writable;
 	if (state == KVMCHAN_STATE_DISCONNECTED || state == KVMCHAN_STATE_BROKEN)
 		found |= event_hangup;
@@ -232,7 +241,7 @@ int host_channel::arm_events(event_mask interest) noexcept
 	if ((interest & event_readable) && may_read_)
 		ready |= reader_.arm(packet() ? 1 : reader_.lowat());
 	if ((interest & event_writable) && may_write_)
-		ready |= writer_.arm(packet() ? writer_.wanted(1) : writer_.lowat());
+		ready |= writer_.arm(writer_.wanted());
 	return ready;
 }
 
@@ -252,6 +261,8 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 
 		if (timeout.count() >= 0 && left.count() <= 0)
 			return 0;
+		if (reads && spin_for(packet() ? 1 : reader_.lowat()))
+			continue;
 		set->take();
 		if (arm_events(interest) || find_events(0))
 			continue;

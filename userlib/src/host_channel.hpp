@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "busy_poll.hpp"
 #include "channel_end.hpp"
 #include "host_reader.hpp"
 #include "host_writer.hpp"
@@ -42,8 +43,9 @@ private:
 	/* Who sleeps where. A set is made when it is first needed. */
 	enum sleeper : unsigned { sleeping_reader, sleeping_writer, sleeping_both, sleepers };
 
-	template <typename Try, typename Arm>
-	ssize_t run(direction which, Try attempt, Arm arm) noexcept;
+	template <typename Try, typename Spin, typename Arm>
+	ssize_t run(direction which, Try attempt, Spin spin, Arm arm) noexcept;
+	bool spin_for(std::uint64_t least) noexcept;
 	template <typename Arm>
 	ssize_t would_block(direction which, Arm arm) noexcept;
 	void sleep(sleeper who, std::chrono::nanoseconds limit) noexcept;
@@ -61,6 +63,7 @@ private:
 	std::array<std::unique_ptr<wait_set>, sleepers> sets_;
 	std::array<poll_pace, sleepers> paces_;
 	poll_pace handle_pace_;
+	busy_poll reader_spin_;
 	std::mutex handle_mutex_; /* making handle_ */
 	std::atomic<ready_handle *> handle_{nullptr};
 	std::unique_ptr<ready_handle> handle_owner_;

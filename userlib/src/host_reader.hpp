@@ -38,6 +38,11 @@ public:
 	 */
 	int arm(std::uint64_t least) noexcept;
 
+	/** A peer has paired with this session. */
+	bool live() const noexcept { return ring_.live; }
+	/** Are there @p least bytes, as the peer says? Cheap and unchecked: a hint. */
+	bool came(std::uint64_t least) const noexcept { return kvmchan_load(&ring_.peer->tx_prod) - ring_.cons >= least; }
+
 	/** Bytes in the ring, with record heads. Any thread; a snapshot. */
 	std::uint64_t ready() const noexcept;
 	std::uint64_t size() const noexcept { return ring_.size; }

@@ -24,6 +24,7 @@ void host_writer::start(host_link &link, bool packet) noexcept
 
 void host_writer::reset() noexcept
 {
+	wish_.store(0, std::memory_order_relaxed);
 	live_.store(false, std::memory_order_relaxed);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
 	cons_.store(ring_.prod, std::memory_order_relaxed);
@@ -100,9 +101,11 @@ ssize_t host_writer::put_record(std::span<const std::byte> record) noexcept
 	if (const ssize_t error = check())
 		return error;
 	if (kvmchan_tx_free(&ring_) < space) {
+		wish_.store(space, std::memory_order_relaxed);
 		count(link_->counters().ring_full);
 		return -EAGAIN;
 	}
+	wish_.store(0, std::memory_order_relaxed);
 	head.length = static_cast<__u32>(record.size());
 	kvmchan_tx_window(&ring_, 0, head_size, &window);
 	copy_in(data_, window, reinterpret_cast<const std::byte *>(&head));
@@ -136,13 +139,6 @@ int host_writer::arm(std::uint64_t want) noexcept
 	if (error == -EAGAIN)
 		return 0;
 	return error || kvmchan_tx_free(&ring_) >= want || ring_.live != was_live;
-}
-
-std::uint64_t host_writer::wanted(std::size_t length) const noexcept
-{
-	if (packet_)
-		return kvmchan_record_space(length);
-	return std::min<std::uint64_t>(length, lowat());
 }
 
 std::uint64_t host_writer::max_record() const noexcept

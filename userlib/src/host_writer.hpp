@@ -3,6 +3,7 @@
 #ifndef KVMCHAN_HOST_WRITER_HPP
 #define KVMCHAN_HOST_WRITER_HPP
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -38,8 +39,11 @@ public:
 	 */
 	int arm(std::uint64_t want) noexcept;
 
-	/** The room that a blocked writer of @p length bytes waits for. */
-	std::uint64_t wanted(std::size_t length) const noexcept;
+	/**
+	 * The room that who waits for room waits for: the low-water mark, or more
+	 * if the last record that found none needs more. Any thread.
+	 */
+	std::uint64_t wanted() const noexcept { return std::max(lowat(), wish_.load(std::memory_order_relaxed)); }
 
 	/** Free bytes of the ring. Any thread; a snapshot. */
 	std::uint64_t space() const noexcept;
@@ -61,6 +65,8 @@ private:
 	std::span<std::byte> data_;
 	bool packet_ = false;
 	std::atomic<std::uint64_t> lowat_{1};
+	/* What a record that found no room would take. */
+	std::atomic<std::uint64_t> wish_{0};
 	/* For space(). */
 	std::atomic<std::uint64_t> prod_{0};
 	std::atomic<std::uint64_t> cons_{0};

@@ -2,6 +2,7 @@
 // Channels whose ends are clients of a server: doorbells, no polling, and
 // deaths that are noticed.
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include <poll.h>
@@ -94,6 +95,61 @@ TEST_F(doorbell_test, a_sleeper_is_not_polling)
 
 	b.wait_for(event::readable, std::chrono::milliseconds{300});
 	EXPECT_EQ(b.counters().interrupts, before);
+}
+
+class looking_test : public doorbell_test {
+protected:
+	/* Both ends, connected: the rings that begin a session are behind us. */
+	void connect(std::chrono::nanoseconds busy_poll, bool non_blocking)
+	{
+		channel_options options;
+
+		start();
+		options.side = 1;
+		options.busy_poll = busy_poll;
+		a_.emplace(end(0));
+		b_.emplace(attach(), "c0", options);
+		a_->write_all(as_bytes("x"));
+		EXPECT_EQ(read_text(*b_), "x");
+		EXPECT_EQ(a_->state(), link_state::connected);
+		EXPECT_EQ(b_->state(), link_state::connected);
+		b_->non_blocking(non_blocking);
+		before_ = a_->counters().doorbells_sent;
+	}
+
+	std::uint64_t rings() const { return a_->counters().doorbells_sent - before_; }
+
+	std::optional<kvmchan::channel> a_, b_;
+	std::uint64_t before_ = 0;
+};
+
+/* It has not asked for it. */
+TEST_F(looking_test, a_reader_that_looks_is_not_rung)
+{
+	connect(std::chrono::hours{1}, false);
+	std::thread reader{[&] { EXPECT_EQ(read_text(*b_), "y"); }};
+
+	/* It may not look yet, but mostly does. */
+	std::this_thread::sleep_for(std::chrono::milliseconds{50});
+	a_->write_all(as_bytes("y"));
+	reader.join();
+	EXPECT_EQ(rings(), 0U);
+	EXPECT_EQ(b_->counters().empty_interrupts, 0U);
+}
+
+TEST_F(looking_test, a_reader_that_gave_up_is_rung_once)
+{
+	connect(std::chrono::microseconds{1}, true);
+	std::error_code ec;
+	std::byte buffer[16];
+
+	b_->read_some(buffer, ec);
+	EXPECT_EQ(ec, std::errc::operation_would_block);
+	a_->write_all(as_bytes("y"));
+	EXPECT_EQ(rings(), 1U);
+	a_->write_all(as_bytes("z"));
+	EXPECT_EQ(rings(), 1U);
+	EXPECT_EQ(b_->read_some(buffer, ec), 2U);
 }
 
 TEST_F(doorbell_test, peers_know_each_other)

@@ -90,8 +90,7 @@ TEST_F(tool_commands, bytes_and_an_end_both_ways)
 TEST_F(tool_commands, one_way_and_reconnect)
 {
 	create("--channel a:stream:4K:host,host");
-	process reader{{"/bin/sh", "-c", "exec " + line("connect -r --reconnect --side 1 " + object_ + ":a")},
-	               directory_ / "read"};
+	process reader{{KVMCHAN_TOOL, "connect", "-r", "--reconnect", "--side", "1", object_ + ":a"}, directory_ / "read"};
 
 	std::string all;
 
@@ -213,8 +212,7 @@ TEST_F(tool_commands, through_a_server)
 	first.join();
 	EXPECT_EQ(one.out, "back") << one.err;
 	EXPECT_EQ(two.out, "there") << two.err;
-	process waiter{{"/bin/sh", "-c", "exec " + line("memory --wait --read --length 3 " + socket + ":m")},
-	               directory_ / "waited"};
+	process waiter{{KVMCHAN_TOOL, "memory", "--wait", "--read", "--length", "3", socket + ":m"}, directory_ / "waited"};
 	EXPECT_TRUE(eventually([&] {
 		return json::parse(run("peers --json " + socket).out).at("peers").size() == 1;
 	}));

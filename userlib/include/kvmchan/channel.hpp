@@ -62,6 +62,8 @@ struct channel_options {
 	/** Low-water marks of a stream, see kvmchan_lowat; 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
+	/** Host: how long a reader looks before it sleeps, where that mostly pays; 0: never. */
+	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{50};
 };
 
 /** A record that was received. */
@@ -291,6 +293,7 @@ private:
 		          (options.write ? 0U : KVMCHAN_READ_ONLY) | (options.side ? KVMCHAN_SIDE : 0U);
 		c.side = options.side.value_or(0);
 		c.lowat = {options.rx_lowat, options.tx_lowat};
+		c.busy_poll_ns = options.busy_poll.count() > 0 ? options.busy_poll.count() : -1;
 		if (const int error = call(&c, &out))
 			internal::throw_opening(error);
 		return out;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Looking for a while before going to sleep.
+#ifndef KVMCHAN_BUSY_POLL_HPP
+#define KVMCHAN_BUSY_POLL_HPP
+
+#include <chrono>
+
+#include "spin.h"
+
+namespace kvmchan::detail {
+
+/** Spins where that has paid of late: see spin.h. One thread at a time. */
+class busy_poll {
+public:
+	using nanoseconds = std::chrono::nanoseconds;
+
+	/** @p limit of one spin; 0: never. */
+	explicit busy_poll(nanoseconds limit) noexcept : limit_{limit} {}
+
+	/** Calls @p look, which is cheap, until it says true: then so does this. */
+	template <typename Look>
+	bool operator()(Look look) noexcept
+	{
+		if (limit_.count() <= 0 || !kvmchan_spin_due(&state_))
+			return false;
+		const bool hit = spin(look);
+
+		kvmchan_spin_ended(&state_, hit);
+		return hit;
+	}
+
+private:
+	using clock = std::chrono::steady_clock;
+
+	/* The clock costs more than a look. */
+	static constexpr unsigned looks_per_reading = 16;
+
+	template <typename Look>
+	bool spin(Look look) const noexcept
+	{
+		const auto end = clock::now() + limit_;
+
+		do {
+			for (unsigned i = 0; i < looks_per_reading; ++i) {
+				if (look())
+					return true;
+				relax();
+			}
+		} while (clock::now() < end);
+		return false;
+	}
+
+	static void relax() noexcept
+	{
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		asm volatile("yield");
+#endif
+	}
+
+	nanoseconds limit_;
+	kvmchan_spin state_{};
+};
+
+} // namespace kvmchan::detail
+
+#endif
