@@ -43,11 +43,11 @@ private:
 
 class death : public guest_case {
 protected:
-	death() : server_{{.vectors = 2, .args = {"--channel", "c"}}} {}
+	death() : server_{{.vectors = 2, .args = {"--channel", "c", "--vm", "guest"}}} {}
 
 	guest &start(guest_options options = {})
 	{
-		options.devices = {server_.device("d0")};
+		options.devices = {server_.device("d0", "guest")};
 		return boot(options);
 	}
 
@@ -137,8 +137,8 @@ TEST_F(death, of_the_host_process_wakes_a_blocked_writer)
 TEST_F(death, of_qemu_ends_the_hosts_session)
 {
 	const auto region = kvmchan::region::attach(server_.socket());
-	guest_command holder = start().spawn("true");
 	auto &g = start();
+	guest_command holder = g.spawn("true");
 	auto channel = connect(region, g, holder);
 	{
 		const stopwatch watch{"kill -9 of QEMU, until the host sees it"};
@@ -213,20 +213,26 @@ TEST_F(death, by_removal_of_the_module)
 TEST_F(death, by_unplugging)
 {
 	const auto region = kvmchan::region::attach(server_.socket());
-	auto device = server_.device("d1");
+	auto device = server_.device("d1", "guest");
 	device.bus = "rp1";
 	auto &g = boot({.root_ports = {{.id = "rp1"}}});
+	for (int round = 0; round < 3; ++round) {
+		g.hotplug(device);
+		g.check("until test -e /dev/kvmchan0; do sleep 0.05; done");
+		guest_command holder = g.spawn("true");
+		auto channel = connect(region, g, holder);
+		{
+			const stopwatch watch{"unplugging, until the host sees it"};
+			g.unplug("d1");
+			expect_end(channel);
+		}
+		g.check("until ! test -e /dev/kvmchan0; do sleep 0.05; done");
+		holder.kill9();
+	}
 	g.hotplug(device);
 	g.check("until test -e /dev/kvmchan0; do sleep 0.05; done");
-	guest_command holder = g.spawn("true");
-	auto channel = connect(region, g, holder);
-	{
-		const stopwatch watch{"unplugging, until the host sees it"};
-		g.unplug("d1");
-		expect_end(channel);
-	}
-	g.check("until ! test -e /dev/kvmchan0; do sleep 0.05; done");
-	holder.kill9();
+	kvmchan::channel channel{region, "c"};
+	expect_new_session(g, channel);
 }
 
 } // namespace

@@ -276,9 +276,8 @@ void guest::unplug(std::string_view id)
 	wait_event("DEVICE_DELETED", [&](const json &event) {
 		return event.at("data").value("device", "") == id;
 	});
-	// Before the next plug of that name, else QEMU aborts.
-	auto [execute, arguments] = unplug_step(*found);
-	qmp(execute, std::move(arguments));
+	for (auto &[execute, arguments] : unplug_steps(*found))
+		qmp(execute, std::move(arguments));
 	state_->plugged.erase(found);
 }
 

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include <unistd.h>
+
 namespace harness {
 
 namespace {
@@ -188,11 +190,26 @@ std::vector<qmp_step> plug_steps(const ivshmem &device)
 	return std::visit(plug_builder{}, device);
 }
 
-qmp_step unplug_step(const ivshmem &device)
+std::vector<qmp_step> unplug_steps(const ivshmem &device)
 {
 	if (std::holds_alternative<ivshmem_plain>(device))
-		return {"object-del", {{"id", device_id(device) + "-mem"}}};
-	return {"chardev-remove", {{"id", device_id(device) + "-chr"}}};
+		return {{"object-del", {{"id", device_id(device) + "-mem"}}}};
+	std::vector<qmp_step> steps;
+	/*
+	 * Without KVM's irqfd, QEMU 7.2 closes the eventfds of a doorbell device but
+	 * goes on to watch their numbers, and touches freed memory when a new file
+	 * gets one and is ready. Listening sockets that nobody connects to take them.
+	 */
+	for (int i = 0; i < 32; ++i) {
+		static unsigned count = 0;
+		const auto name = "never-" + std::to_string(::getpid()) + '-' + std::to_string(count++);
+		const json address{{"type", "unix"}, {"data", {{"path", name}, {"abstract", true}}}};
+		const json backend{{"type", "socket"}, {"data", {{"addr", address}, {"server", true}, {"wait", false}}}};
+		steps.push_back({"chardev-add", {{"id", name}, {"backend", backend}}});
+	}
+	// Before the next plug of that name, else QEMU aborts.
+	steps.push_back({"chardev-remove", {{"id", device_id(device) + "-chr"}}});
+	return steps;
 }
 
 const std::string &device_id(const ivshmem &device)

@@ -32,8 +32,8 @@ struct qmp_step {
 	nlohmann::json arguments;
 };
 std::vector<qmp_step> plug_steps(const ivshmem &device);
-/** What to undo after the device @p id is gone. */
-qmp_step unplug_step(const ivshmem &device);
+/** What to undo after @p device is gone. */
+std::vector<qmp_step> unplug_steps(const ivshmem &device);
 const std::string &device_id(const ivshmem &device);
 
 } // namespace harness

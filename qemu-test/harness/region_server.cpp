@@ -86,9 +86,13 @@ void region_server::stop()
 		throw error{"kvmchan serve exited with " + std::to_string(ended.exit) + '\n' + ended.err};
 }
 
-ivshmem_doorbell region_server::device(std::string id) const
+ivshmem_doorbell region_server::device(std::string id, std::string_view vm) const
 {
-	return {.id = std::move(id), .socket = socket_, .vectors = options_.vectors};
+	auto socket = socket_;
+
+	if (!vm.empty())
+		socket.concat(".").concat(vm);
+	return {.id = std::move(id), .socket = std::move(socket), .vectors = options_.vectors};
 }
 
 } // namespace harness

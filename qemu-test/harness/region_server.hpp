@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace harness {
@@ -35,8 +36,11 @@ public:
 	std::filesystem::path path(std::string_view name) const { return dir_ / name; }
 	host_process &process() noexcept { return *process_; }
 
-	/** A device for a guest, with as many vectors as the server gives. */
-	ivshmem_doorbell device(std::string id) const;
+	/**
+	 * A device for a guest, with as many vectors as the server gives, at the
+	 * socket of @p vm (of a `--vm` word), or at that for the host's processes.
+	 */
+	ivshmem_doorbell device(std::string id, std::string_view vm = {}) const;
 
 	/** Starts it again at the same place, after it ended. */
 	void start();
