@@ -319,6 +319,7 @@ bool kvmchan_busy_poll(struct kvmchan_channel *ch);
 void kvmchan_table_init(struct kvmchan_device *kd);
 void kvmchan_table_start(struct kvmchan_device *kd);
 void kvmchan_table_rescan(struct kvmchan_device *kd, bool force);
+void kvmchan_table_rescan_wait(struct kvmchan_device *kd);
 void kvmchan_table_stop(struct kvmchan_device *kd);
 
 /* channel.c: a channel's life and sessions */

@@ -256,7 +256,7 @@ static ssize_t prefer_side_store(struct device *dev,
 	if (value > 1)
 		return -ERANGE;
 	WRITE_ONCE(kd->prefer_side, value);
-	kvmchan_table_rescan(kd, true);
+	kvmchan_table_rescan_wait(kd);
 	return count;
 }
 static DEVICE_ATTR_RW(prefer_side);
@@ -264,7 +264,7 @@ static DEVICE_ATTR_RW(prefer_side);
 static ssize_t rescan_store(struct device *dev, struct device_attribute *attr,
 			    const char *buf, size_t count)
 {
-	kvmchan_table_rescan(dev_get_drvdata(dev), true);
+	kvmchan_table_rescan_wait(dev_get_drvdata(dev));
 	return count;
 }
 static DEVICE_ATTR_WO(rescan);

@@ -295,6 +295,19 @@ void kvmchan_table_rescan(struct kvmchan_device *kd, bool force)
 }
 
 /**
+ * kvmchan_table_rescan_wait() - read the table anew, now
+ * @kd: device
+ *
+ * Context: process. On return nodes are what the table said, unless its
+ * manager was changing it.
+ */
+void kvmchan_table_rescan_wait(struct kvmchan_device *kd)
+{
+	kvmchan_table_rescan(kd, true);
+	flush_delayed_work(&kd->table_work);
+}
+
+/**
  * kvmchan_table_stop() - stop following the table
  * @kd: device
  *

@@ -135,7 +135,6 @@ inline void arrange_sides(guest &machine)
 	              "	n=$((n+1))\n"
 	              "	if [ $n = 1 ] && [ $(cat $d/ivshmem/prefer_side) != 0 ]; then\n"
 	              "		echo 0 >$d/ivshmem/prefer_side\n"
-	              "		until grep -qx 0 /sys/class/kvmchan/*/side; do usleep 10000; done\n"
 	              "	fi\n"
 	              "	if [ $n = 3 ] && [ -e $d/driver ]; then\n"
 	              "		echo ${d##*/} >$d/driver/unbind\n"
@@ -176,7 +175,7 @@ protected:
 			options.devices = {memory()->plain("side0"), memory()->plain("side1")};
 		}
 		if (raw)
-			options.devices.push_back(memory()->plain("raw"));
+			options.devices.emplace_back(memory()->plain("raw"));
 		share(std::move(options));
 	}
 

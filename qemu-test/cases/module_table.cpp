@@ -10,7 +10,6 @@ namespace {
 
 using namespace module_test;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 class module_table : public guest_case {};
 

@@ -161,10 +161,11 @@ TEST(file_ioctls, refuse_bad_pointers)
 	const auto fd = open_side("stream", 0);
 	void *const read_only = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(read_only, MAP_FAILED);
+	void *const past_the_end = MAP_FAILED; /* the highest address */
 	for (const unsigned long request :
 	     {static_cast<unsigned long>(KVMCHAN_IOC_INFO), static_cast<unsigned long>(KVMCHAN_IOC_GET_LOWAT),
 	      static_cast<unsigned long>(KVMCHAN_IOC_SPACE), static_cast<unsigned long>(FIONREAD)}) {
-		for (void *const bad : {static_cast<void *>(nullptr), reinterpret_cast<void *>(~0UL), read_only}) {
+		for (void *const bad : {static_cast<void *>(nullptr), past_the_end, read_only}) {
 			EXPECT_EQ(::ioctl(fd.get(), request, bad), -1);
 			EXPECT_EQ(errno, EFAULT);
 		}

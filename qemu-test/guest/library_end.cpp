@@ -19,7 +19,6 @@ namespace {
 using namespace kvmchan::test;
 using namespace std::chrono_literals;
 using kvmchan::channel;
-using kvmchan::channel_mode;
 using kvmchan::event;
 using kvmchan::link_state;
 

@@ -234,7 +234,7 @@ inline std::string bytes(std::size_t count, char first = 'a')
 {
 	std::string s(count, '\0');
 	for (std::size_t i = 0; i < count; ++i)
-		s[i] = static_cast<char>(first + i % 23);
+		s[i] = static_cast<char>(first + static_cast<char>(i % 23));
 	return s;
 }
 

@@ -60,7 +60,7 @@ public:
 		s.off = ~0ULL;
 		s.addr = reinterpret_cast<std::uintptr_t>(buffer);
 		s.len = static_cast<std::uint32_t>(length);
-		s.rw_flags = static_cast<int>(rw_flags);
+		s.rw_flags = static_cast<decltype(s.rw_flags)>(rw_flags);
 		s.user_data = user;
 		submit(s);
 	}

@@ -24,7 +24,7 @@ public:
 	/** In a guest: a device node. Throws std::system_error. */
 	static std::unique_ptr<block_end> open_device(const std::string &device);
 	/** On the host. Throws std::system_error. */
-	static std::unique_ptr<block_end> open_host(std::shared_ptr<region> where, std::string_view name);
+	static std::unique_ptr<block_end> open_host(const std::shared_ptr<region> &where, std::string_view name);
 
 	virtual ~block_end() = default;
 

@@ -119,7 +119,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<block_end> block_end::open_host(std::shared_ptr<region> where, std::string_view name)
+std::unique_ptr<block_end> block_end::open_host(const std::shared_ptr<region> &where, std::string_view name)
 {
 	return std::make_unique<host_block>(claim_or_look(where, name));
 }

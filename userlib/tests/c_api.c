@@ -162,7 +162,7 @@ static void check_memory(struct kvmchan_region *region)
 	CHECK(kvmchan_memory_connect(region, "block", &a) == 0);
 	CHECK(kvmchan_memory_connect(region, "block", &b) == 0);
 	CHECK(kvmchan_memory_size(a) == 12288);
-	strcpy(kvmchan_memory_address(a), "shared");
+	memcpy(kvmchan_memory_address(a), "shared", sizeof("shared"));
 	CHECK(!strcmp(kvmchan_memory_address(b), "shared"));
 	CHECK(kvmchan_memory_wait(b, &count, 0) == -ETIMEDOUT);
 	CHECK(kvmchan_memory_signal(a) == 0);

@@ -28,7 +28,7 @@ enum class how { blocking, level_triggered, edge_triggered };
 /* Sleeps until a channel that would block has something to do. */
 class sleeper {
 public:
-	sleeper(channel &on, how way) : on_{on}, way_{way}
+	sleeper(channel &on, how way)
 	{
 		if (way == how::blocking)
 			return;
@@ -52,8 +52,6 @@ public:
 	}
 
 private:
-	channel &on_;
-	how way_;
 	unique_fd epoll_;
 };
 

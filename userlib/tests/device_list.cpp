@@ -35,7 +35,7 @@ protected:
 
 	fs::path add_device(const std::string &address, bool msix, std::size_t config_size = 256)
 	{
-		const fs::path at = fs::path{"bus/pci/devices"} / address;
+		fs::path at = fs::path{"bus/pci/devices"} / address;
 		std::string config(config_size, '\0');
 
 		config[6] = 0x10;

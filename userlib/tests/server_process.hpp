@@ -15,8 +15,6 @@
 
 #include "server_fixture.hpp"
 
-extern char **environ;
-
 namespace kvmchan::testing {
 
 /** Runs until it ends by itself or the object goes. Its output goes to a file. */
@@ -27,6 +25,7 @@ public:
 		std::vector<char *> words;
 		posix_spawn_file_actions_t actions;
 
+		words.reserve(command.size() + 1);
 		for (const std::string &word : command)
 			words.push_back(const_cast<char *>(word.c_str()));
 		words.push_back(nullptr);

@@ -100,7 +100,7 @@ protected:
 			"-chardev", "socket,id=c,path=" + vm_socket(name).string()};
 
 		if (plugged) {
-			words.push_back("-device");
+			words.emplace_back("-device");
 			words.push_back("ivshmem-doorbell,chardev=c,vectors=" + std::to_string(vectors));
 		}
 		return words;

@@ -71,7 +71,7 @@ protected:
 			std::error_code ec;
 			const side_lock lock = side_lock::acquire(memory_fd, slot, side, ec);
 
-			if (ec || ::write(ends[1], "x", 1) != 1)
+			if (ec || !lock || ::write(ends[1], "x", 1) != 1)
 				::_exit(1);
 			for (;;)
 				::pause();

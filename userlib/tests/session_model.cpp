@@ -143,7 +143,7 @@ struct side {
 		supersede();
 		kvmchan_session_open(&s, &rx, &tx);
 		epoch = kvmchan_link_epoch(s.link);
-		if (history.count(epoch) && history[epoch].published)
+		if (history.contains(epoch) && history[epoch].published)
 			fail("epoch used twice");
 		history[epoch] = {};
 		mine = &history[epoch];

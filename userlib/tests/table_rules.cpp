@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a superblock and a table may say.
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -124,7 +125,7 @@ TEST(table_rules, names)
 	const auto ok = [](const std::string &name) {
 		char field[KVMCHAN_NAME_SIZE] = {};
 
-		std::memcpy(field, name.data(), std::min(name.size(), sizeof(field)));
+		std::copy_n(name.begin(), std::min(name.size(), sizeof(field)), field);
 		return kvmchan_name_ok(field);
 	};
 
@@ -147,6 +148,7 @@ protected:
 
 		sb.slot_count = static_cast<__u32>(slots.size());
 		kvmchan_table_check(&sb, slots.data(), extents.data(), why.data());
+		texts.reserve(why.size());
 		for (const char *one : why)
 			texts.push_back(text(one));
 		return texts;

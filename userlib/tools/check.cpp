@@ -53,9 +53,10 @@ struct result {
 /* As many small ones as large ones, in powers of two. */
 std::size_t random_chunk(std::mt19937_64 &random, std::size_t most)
 {
-	const unsigned bits = static_cast<unsigned>(random() % static_cast<unsigned>(std::bit_width(most)));
+	std::uniform_int_distribution<int> bits{0, static_cast<int>(std::bit_width(most)) - 1};
+	const std::size_t least = std::size_t{1} << bits(random);
 
-	return std::min<std::size_t>((std::size_t{1} << bits) + random() % (std::size_t{1} << bits), most);
+	return std::min(least + random() % least, most);
 }
 
 void send_stream(channel &to, std::uint64_t total, std::uint64_t seed, result &out)

@@ -191,7 +191,7 @@ void add_recv_command(CLI::App &app)
 
 	options->end.add_to(command);
 	command.add_option("-n,--count", options->count, "End after so many; 0: when the peer goes")->capture_default_str();
-	command.add_option("--separator", options->separator, "What is printed after each: text, \\n, \\t or \\0")
+	command.add_option("--separator", options->separator, R"(What is printed after each: text, \n, \t or \0)")
 		->capture_default_str();
 	command.add_option("-d,--directory", options->directory, "Write each to a file of its own there: 1, 2, 3")
 		->check(CLI::ExistingDirectory);

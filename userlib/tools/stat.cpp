@@ -103,7 +103,7 @@ private:
 	std::string rates_of(const std::string &name, const totals &now)
 	{
 		const auto known = before_.find(name);
-		const std::string text = rates(known == before_.end() ? std::nullopt : std::optional{known->second}, now, seconds_);
+		std::string text = rates(known == before_.end() ? std::nullopt : std::optional{known->second}, now, seconds_);
 
 		before_[name] = now;
 		return text;
