@@ -33,4 +33,10 @@ TYPED_TEST(module_poll, many)
 	this->run("poll_many");
 }
 
+TYPED_TEST(module_poll, by_looking)
+{
+	if (TypeParam::doorbell)
+		this->run("busy_poll");
+}
+
 } // namespace
