@@ -33,10 +33,10 @@ TYPED_TEST(module_poll, many)
 	this->run("poll_many");
 }
 
-TYPED_TEST(module_poll, by_looking)
+TYPED_TEST(module_poll, rings)
 {
 	if (TypeParam::doorbell)
-		this->run("busy_poll");
+		this->run("rings");
 }
 
 } // namespace

@@ -152,6 +152,39 @@ TEST_F(looking_test, a_reader_that_gave_up_is_rung_once)
 	EXPECT_EQ(b_->read_some(buffer, ec), 2U);
 }
 
+/* Not at each read of a peer that is slower. */
+class room_test : public doorbell_test, public ::testing::WithParamInterface<channel_mode> {};
+
+TEST_P(room_test, a_writer_is_rung_once_half_of_the_ring_is_free)
+{
+	start(GetParam());
+	kvmchan::channel a = end(0, true), b = end(1, true);
+	std::array<std::byte, 56> piece{}; /* with a record's head, 64 */
+	std::error_code ec;
+	unsigned pieces = 0;
+
+	a.write_some(piece, ec);
+	b.read_some(piece, ec);
+	EXPECT_EQ(a.state(), link_state::connected);
+	EXPECT_EQ(b.state(), link_state::connected);
+	while (a.write_some(piece, ec) == piece.size())
+		++pieces;
+	a.write_some(piece, ec);
+	EXPECT_EQ(ec, std::errc::operation_would_block);
+	const std::uint64_t before = b.counters().doorbells_sent;
+
+	for (unsigned i = 1; i <= pieces; ++i) {
+		EXPECT_EQ(b.read_some(piece, ec), piece.size());
+		if (i == pieces / 2 - 2) {
+			EXPECT_EQ(b.counters().doorbells_sent, before);
+		}
+	}
+	EXPECT_EQ(b.counters().doorbells_sent, before + 1);
+	EXPECT_EQ(a.write_some(piece, ec), piece.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(all, room_test, ::testing::Values(stream, packet));
+
 TEST_F(doorbell_test, peers_know_each_other)
 {
 	start();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A read that looks before it sleeps is not rung.
+// When an end is rung, and when it is not.
 #include "node.hpp"
 
 #include <thread>
@@ -62,6 +62,30 @@ TEST_F(busy_poll, is_off_at_zero_and_bounded)
 		std::this_thread::sleep_for(std::chrono::milliseconds{20});
 		write_all(p.a, "late");
 		reader.join();
+	}
+}
+
+/* Not at each read of a peer that is slower. */
+TEST(rings, wake_a_writer_once_half_of_the_ring_is_free)
+{
+	for (const char *name : {"small", "packet4k"}) {
+		const auto p = connect(name);
+		const auto rung = [&] { return counter(name, 1, "doorbells_sent"); };
+		const std::string piece = bytes(56); // with a record's head, 64
+		int pieces = 0;
+		for (; write(p.a, piece) == static_cast<ssize_t>(piece.size()); ++pieces)
+			;
+		EXPECT_EQ(write(p.a, piece), -1);
+		EXPECT_EQ(errno, EAGAIN);
+		const auto before = rung();
+		for (int i = 1; i <= pieces; ++i) {
+			EXPECT_EQ(read_all(p.b, piece.size()), piece);
+			if (i == pieces / 2 - 2) {
+				EXPECT_EQ(rung() - before, 0U) << name;
+			}
+		}
+		EXPECT_EQ(rung() - before, 1U) << name;
+		EXPECT_GT(write(p.a, piece), 0);
 	}
 }
 
