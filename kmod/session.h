@@ -280,12 +280,16 @@ static inline unsigned int kvmchan_session_pair(struct kvmchan_session *s,
 static inline unsigned int kvmchan_session_look_waiting(struct kvmchan_session *s,
 							__u64 link)
 {
-	if (kvmchan_session_pairable(s, link))
-		return kvmchan_session_pair(s, link);
-	/* A former session of the peer took ours, and is no more. */
+	/*
+	 * A former session of the peer took ours, and is no more. First: the
+	 * one that is there now can never pair with us, and would wait for
+	 * ours to end if we paired with it.
+	 */
 	if (!(link & KVMCHAN_LINK_PAIRED) &&
 	    kvmchan_link_acked(link) == kvmchan_link_epoch(s->link))
 		return kvmchan_session_over(s, false);
+	if (kvmchan_session_pairable(s, link))
+		return kvmchan_session_pair(s, link);
 	return 0;
 }
 

@@ -101,7 +101,7 @@ protected:
 TEST_P(session_states, nobody_is_there)
 {
 	a.open();
-	EXPECT_EQ(a.sync_rx(), 0U);
+	EXPECT_FALSE(a.sync_rx() & KVMCHAN_END);
 	EXPECT_EQ(a.s.phase, KVMCHAN_PHASE_WAITING);
 	EXPECT_EQ(a.epoch(), 1U);
 }
@@ -116,7 +116,7 @@ TEST_P(session_states, opening_and_pairing_ring_the_peer)
 	EXPECT_TRUE(b.s.confirmed);
 	EXPECT_EQ(a.sync_rx(), KVMCHAN_CHANGED);
 	EXPECT_TRUE(a.connected());
-	EXPECT_EQ(a.sync_rx(), 0U);
+	EXPECT_FALSE(a.sync_rx() & KVMCHAN_END);
 }
 
 TEST_P(session_states, close_ends_both_directions)
@@ -266,6 +266,20 @@ TEST_P(session_states, refused_by_a_peer_that_is_with_a_former_session)
 	EXPECT_EQ(a.sync_rx(), KVMCHAN_CHANGED);
 	EXPECT_EQ(a.s.phase, KVMCHAN_PHASE_WAITING) << "b has not noticed yet";
 	EXPECT_TRUE(b.sync_rx() & KVMCHAN_END);
+	kvmchan_session_close(&b.s);
+	connect(a, b.open());
+}
+
+TEST_P(session_states, taken_by_one_that_is_gone)
+{
+	a.open();
+	b.open();
+	a.sync(); /* pairs with b */
+	kvmchan_session_close(&a.s);
+	a.open();
+	EXPECT_TRUE(b.sync_rx() & KVMCHAN_END) << "or each would wait for the other one";
+	EXPECT_EQ(b.s.phase, KVMCHAN_PHASE_OVER);
+	EXPECT_FALSE(a.sync_rx() & KVMCHAN_END);
 	kvmchan_session_close(&b.s);
 	connect(a, b.open());
 }
