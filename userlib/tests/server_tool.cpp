@@ -15,6 +15,17 @@ namespace {
 
 class server_tool : public ::testing::Test {
 protected:
+	/* The socket's file is there a moment before anybody listens. */
+	bool answers() const
+	{
+		try {
+			control_request(socket_ + ".ctl", {{"cmd", "status"}}, patience);
+			return true;
+		} catch (const std::exception &) {
+			return false;
+		}
+	}
+
 	std::vector<std::string> command(std::vector<std::string> words) const
 	{
 		words.insert(words.begin(), {KVMCHAN_TOOL, "serve"});
@@ -115,7 +126,7 @@ TEST_F(server_tool, channels_from_flags_are_formatted_and_sealed)
 	                        "--vm", "web:7"}),
 	               directory_ / "output"};
 
-	ASSERT_TRUE(eventually([&] { return std::filesystem::exists(socket_ + ".ctl") || !server.running(); }));
+	ASSERT_TRUE(eventually([&] { return answers() || !server.running(); }));
 	const auto region = control_request(socket_ + ".ctl", {{"cmd", "status"}}, patience).at("region");
 
 	EXPECT_EQ(region.at("sealed"), true);
@@ -139,7 +150,7 @@ TEST_F(server_tool, reload_by_signal_and_by_flag)
 	std::ofstream{file} << head;
 	process server{command({"-F", "-c", file.string()}), directory_ / "output"};
 
-	ASSERT_TRUE(eventually([&] { return std::filesystem::exists(socket_ + ".ctl") || !server.running(); }));
+	ASSERT_TRUE(eventually([&] { return answers() || !server.running(); }));
 	EXPECT_EQ(slots(), 0U);
 	std::ofstream{file} << head << "[[region.channel]]\nname = \"a\"\nsize = 4096\n";
 	server.signal(SIGHUP);

@@ -203,7 +203,7 @@ TEST_F(tool_commands, through_a_server)
 	                "a:stream:4K", "--block", "m:4K"},
 	               directory_ / "server"};
 
-	ASSERT_TRUE(eventually([&] { return std::filesystem::exists(socket); }));
+	ASSERT_TRUE(eventually([&] { return run("info " + socket).code == 0; }));
 	EXPECT_EQ(json::parse(run("info --json " + socket).out).at("managed"), true);
 	outcome one, two;
 	std::thread first{[&] { one = run("connect --server " + socket + " a --side 0", file("in", "there")); }};
