@@ -84,6 +84,65 @@ struct kvmchan_wait {
 	__s64 timeout_ns;
 };
 
+/*
+ * Zero copy: a process maps the rings of a channel and moves their indices
+ * itself, with the functions of ring.h; the driver keeps the session, rings
+ * the peer and lets wait. The node must be open for reading and writing.
+ *
+ * Offsets for mmap(), always shared. All can be read; only what this side
+ * owns can be written. A ring's range is twice its size and shows the ring
+ * two times in a row, so that what lies across its end is in one piece. The
+ * mapping keeps the session open until munmap(); it is not inherited by a
+ * fork().
+ */
+#define KVMCHAN_MMAP_OWN_INDEX	0x0ULL		/* one page, writable */
+#define KVMCHAN_MMAP_PEER_INDEX	0x1000ULL	/* one page */
+#define KVMCHAN_MMAP_TX		(1ULL << 32)	/* 2 * tx_size, writable */
+#define KVMCHAN_MMAP_RX		(2ULL << 32)	/* 2 * rx_size */
+
+/* Directions, for KVMCHAN_IOC_MAP_RINGS and KVMCHAN_IOC_KICK. */
+#define KVMCHAN_RING_RX		(1u << 0)	/* the ring that is read here */
+#define KVMCHAN_RING_TX		(1u << 1)	/* the ring that is written here */
+
+/* flags of struct kvmchan_rings */
+#define KVMCHAN_RINGS_RX_LIVE	(1u << 0)	/* rx_cons counts, and the peer's tx_prod */
+#define KVMCHAN_RINGS_RX_END	(1u << 1)	/* what is there is the rest */
+#define KVMCHAN_RINGS_RX_READY	(1u << 2)	/* rx_want bytes, or the end, or look yourself */
+#define KVMCHAN_RINGS_TX_LIVE	(1u << 3)	/* the peer's rx_cons counts */
+#define KVMCHAN_RINGS_TX_END	(1u << 4)	/* nobody will read: EPIPE */
+#define KVMCHAN_RINGS_TX_HOLD	(1u << 5)	/* nothing may be written yet */
+#define KVMCHAN_RINGS_TX_READY	(1u << 6)	/* tx_want bytes are free, or the end, or look yourself */
+
+/**
+ * struct kvmchan_rings - KVMCHAN_IOC_RINGS
+ *
+ * How the session of a channel with mapped rings stands, and, if wanted, a
+ * wait. Without a mapped direction: EINVAL.
+ *
+ * @rx_want:    in: ask to be woken when so many bytes can be read; 0: do not
+ *              ask. At most the ring's size (ERANGE). poll() goes by the last
+ *              amount that was asked for
+ * @tx_want:    in: likewise, of bytes that are free
+ * @timeout_ns: in: how long to wait for what was asked; 0: not at all,
+ *              negative: for ever. EINTR
+ * @flags:      out: KVMCHAN_RINGS_*
+ * @reserved:   0
+ * @rx_cons:    out: RX_LIVE: where the process began, or begins, to read
+ * @tx_prod:    out: where the process began, or begins, to write
+ * @tx_cons:    out: how far the peer had read then; before TX_LIVE this counts
+ *              and not the peer's rx_cons
+ */
+struct kvmchan_rings {
+	__u64 rx_want;
+	__u64 tx_want;
+	__s64 timeout_ns;
+	__u32 flags;
+	__u32 reserved;
+	__u64 rx_cons;
+	__u64 tx_prod;
+	__u64 tx_cons;
+};
+
 #define KVMCHAN_IOC_MAGIC	'K'	/* 0xC0-0xCF of 'K' */
 
 /* What this node is and how it stands. Any open file. */
@@ -111,5 +170,18 @@ struct kvmchan_wait {
 #define KVMCHAN_IOC_SIGNAL	_IO(KVMCHAN_IOC_MAGIC, 0xc7)
 /* Memory slots: wait for the peer's signal; ETIMEDOUT, EINTR. */
 #define KVMCHAN_IOC_WAIT	_IOWR(KVMCHAN_IOC_MAGIC, 0xc8, struct kvmchan_wait)
+/*
+ * The rings of KVMCHAN_RING_* (by value) are in this process's hands from now
+ * until it is closed: mmap() gives them, and read() or write() of these
+ * directions fail with EBUSY. What was read or written before stays so. EACCES
+ * unless the file is open for both directions; EINTR.
+ */
+#define KVMCHAN_IOC_MAP_RINGS	_IO(KVMCHAN_IOC_MAGIC, 0xc9)
+#define KVMCHAN_IOC_RINGS	_IOWR(KVMCHAN_IOC_MAGIC, 0xca, struct kvmchan_rings)
+/*
+ * Ring the peer, because ring.h said so after a commit in the direction(s)
+ * KVMCHAN_RING_* (by value). EPIPE for TX when nobody will read it.
+ */
+#define KVMCHAN_IOC_KICK	_IO(KVMCHAN_IOC_MAGIC, 0xcb)
 
 #endif /* UAPI_KVMCHAN_H */
