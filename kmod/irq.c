@@ -6,6 +6,7 @@
  * others. A ring carries no message: whoever is rung looks at the words in
  * shared memory. Rings coalesce.
  */
+#include <linux/cpumask.h>
 #include <linux/interrupt.h>
 #include <linux/jiffies.h>
 #include <linux/rculist.h>
@@ -111,6 +112,23 @@ static void kvmchan_vector_init(struct kvmchan_device *kd, unsigned int i)
 		 pci_name(kd->pdev));
 }
 
+/*
+ * The vectors of several channels begin on several CPUs; whoever knows better
+ * moves them through /proc/irq. Vector 0 is for the table, and is left where
+ * it is, unless all share it.
+ */
+static void kvmchan_irq_spread(struct kvmchan_device *kd)
+{
+	int node = dev_to_node(&kd->pdev->dev);
+	unsigned int i, cpu;
+
+	for (i = 1; i < kd->vector_count; i++) {
+		cpu = cpumask_local_spread((i - 1) % num_online_cpus(), node);
+		irq_set_affinity_and_hint(pci_irq_vector(kd->pdev, i),
+					  cpumask_of(cpu));
+	}
+}
+
 static int kvmchan_irq_request(struct kvmchan_device *kd, unsigned int count)
 {
 	unsigned int i;
@@ -128,6 +146,7 @@ static int kvmchan_irq_request(struct kvmchan_device *kd, unsigned int count)
 			goto err_free;
 	}
 	kd->vector_count = count;
+	kvmchan_irq_spread(kd);
 	return 0;
 
 err_free:
@@ -188,6 +207,7 @@ void kvmchan_irq_teardown(struct kvmchan_device *kd)
 		/* After this nothing can mask it and start the work again. */
 		disable_irq(irq);
 		cancel_delayed_work_sync(&v->unmask);
+		irq_update_affinity_hint(irq, NULL);
 		free_irq(irq, v);
 	}
 	pci_free_irq_vectors(kd->pdev);

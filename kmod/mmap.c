@@ -11,76 +11,21 @@
 #include <linux/mm.h>
 
 #include "kvmchan.h"
+#include "view.h"
 
 /* A fault brings in so many pages: they will all be used. */
 #define KVMCHAN_FAULT_PAGES	16
 
-/**
- * struct kvmchan_view - a range of mmap() offsets and what is seen there
- * @base:     first offset
- * @span:     bytes of offsets; what lies past @size shows the same again
- * @start:    offset in the region
- * @size:     bytes in the region
- * @writable: whether it is ours to write
- */
-struct kvmchan_view {
-	u64 base;
-	u64 span;
-	u64 start;
-	u64 size;
-	bool writable;
-};
-
-static u64 kvmchan_index_page_at(const struct kvmchan_channel *ch,
-				 unsigned int side)
+static bool kvmchan_shows(const struct kvmchan_channel *ch, u64 offset,
+			  struct kvmchan_view *v)
 {
-	return le64_to_cpu(ch->slot.control) +
-	       offsetof(struct kvmchan_control, side[1]) * side +
-	       offsetof(struct kvmchan_control, side[0].index);
-}
+	unsigned int rings = 0;
 
-static void kvmchan_view_index(const struct kvmchan_channel *ch, u64 base,
-			       unsigned int side, struct kvmchan_view *v)
-{
-	v->base = base;
-	v->start = kvmchan_index_page_at(ch, side);
-	v->size = KVMCHAN_PAGE_SIZE;
-	v->span = v->size;
-	v->writable = side == ch->side;
-}
-
-static void kvmchan_view_ring(const struct kvmchan_channel *ch, u64 base,
-			      unsigned int side, struct kvmchan_view *v)
-{
-	v->base = base;
-	v->start = le64_to_cpu(ch->slot.data[side]);
-	v->size = le64_to_cpu(ch->slot.data_size[side]);
-	v->span = 2 * v->size;
-	v->writable = side == ch->side;
-}
-
-/* What is there at @offset? Rings only for a process that has taken them. */
-static bool kvmchan_view_find(const struct kvmchan_channel *ch, u64 offset,
-			      struct kvmchan_view *v)
-{
-	if (kvmchan_is_memory(ch)) {
-		kvmchan_view_ring(ch, 0, 0, v);
-		v->span = v->size;
-		v->writable = true;
-	} else if (!kvmchan_is_mapped(ch)) {
-		return false;
-	} else if (offset < KVMCHAN_MMAP_PEER_INDEX) {
-		kvmchan_view_index(ch, KVMCHAN_MMAP_OWN_INDEX, ch->side, v);
-	} else if (offset < KVMCHAN_MMAP_TX) {
-		kvmchan_view_index(ch, KVMCHAN_MMAP_PEER_INDEX, !ch->side, v);
-	} else if (offset < KVMCHAN_MMAP_RX) {
-		kvmchan_view_ring(ch, KVMCHAN_MMAP_TX, ch->side, v);
-		return READ_ONCE(ch->tx_mapped) && offset - v->base < v->span;
-	} else {
-		kvmchan_view_ring(ch, KVMCHAN_MMAP_RX, !ch->side, v);
-		return READ_ONCE(ch->rx_mapped) && offset - v->base < v->span;
-	}
-	return offset - v->base < v->span;
+	if (READ_ONCE(ch->rx_mapped))
+		rings |= KVMCHAN_RING_RX;
+	if (READ_ONCE(ch->tx_mapped))
+		rings |= KVMCHAN_RING_TX;
+	return kvmchan_view_find(v, &ch->slot, ch->side, rings, offset);
 }
 
 /* ---- faults ---- */
@@ -102,9 +47,9 @@ static vm_fault_t kvmchan_fault_insert(struct kvmchan_channel *ch,
 	struct kvmchan_view v;
 	unsigned long pfn;
 
-	if (!kvmchan_view_find(ch, offset, &v))
+	if (!kvmchan_shows(ch, offset, &v))
 		return VM_FAULT_SIGBUS;
-	pfn = PHYS_PFN(m->start + v.start + (offset - v.base) % v.size);
+	pfn = PHYS_PFN(m->start + kvmchan_view_at(&v, offset));
 	if (m->pages)
 		return kvmchan_fault_result(vm_insert_page(vma, address,
 							   pfn_to_page(pfn)));
@@ -197,7 +142,7 @@ static int kvmchan_mmap_check(const struct kvmchan_channel *ch,
 	if (!kvmchan_is_memory(ch) && !kvmchan_is_mapped(ch))
 		return -ENODEV;
 	if (!(vma->vm_flags & VM_MAYSHARE) ||
-	    !kvmchan_view_find(ch, offset, &v) ||
+	    !kvmchan_shows(ch, offset, &v) ||
 	    length > v.span - (offset - v.base))
 		return -EINVAL;
 	return !v.writable && vma->vm_flags & VM_WRITE ? -EACCES : v.writable;

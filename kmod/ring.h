@@ -89,12 +89,21 @@ static inline bool kvmchan_crossed(__u64 event, __u64 from, __u64 to)
 	return to - event - 1 < to - from;
 }
 
+/*
+ * Where the byte of @index lies in the ring. In a view that shows the ring two
+ * times in a row, up to @size bytes from there are in one piece.
+ */
+static inline __u64 kvmchan_ring_offset(__u64 size, __u64 index)
+{
+	return index & (size - 1);
+}
+
 static inline void kvmchan_window_set(struct kvmchan_window *w, __u64 size,
 				      __u64 index, __u64 length)
 {
 	__u64 to_end;
 
-	w->offset = index & (size - 1);
+	w->offset = kvmchan_ring_offset(size, index);
 	to_end = size - w->offset;
 	w->first = length < to_end ? length : to_end;
 	w->second = length - w->first;

@@ -96,6 +96,9 @@ static int kvmchan_rx_look(struct kvmchan_channel *ch, u64 want, bool arm)
 	unsigned int todo;
 	int err;
 
+	/* The peer's line is left alone while what was seen lasts. */
+	if (kvmchan_rx_used(rx) >= want && !rx->error)
+		return 1;
 	err = kvmchan_rx_refresh(rx);
 	if (err)
 		return err;
@@ -502,6 +505,7 @@ u64 kvmchan_rx_ready(struct kvmchan_channel *ch)
 	if (READ_ONCE(ch->rx_mapped))
 		return kvmchan_rings_ready(ch);
 	spin_lock(&ch->rx_lock);
+	kvmchan_rx_refresh(&ch->rx);
 	used = kvmchan_rx_used(&ch->rx);
 	spin_unlock(&ch->rx_lock);
 	return used;

@@ -97,21 +97,24 @@ struct kvmchan_wait {
  */
 #define KVMCHAN_MMAP_OWN_INDEX	0x0ULL		/* one page, writable */
 #define KVMCHAN_MMAP_PEER_INDEX	0x1000ULL	/* one page */
-#define KVMCHAN_MMAP_TX		(1ULL << 32)	/* 2 * tx_size, writable */
-#define KVMCHAN_MMAP_RX		(2ULL << 32)	/* 2 * rx_size */
+#define KVMCHAN_MMAP_TX		0x100000000ULL	/* 2 * tx_size, writable */
+#define KVMCHAN_MMAP_RX		0x200000000ULL	/* 2 * rx_size */
 
 /* Directions, for KVMCHAN_IOC_MAP_RINGS and KVMCHAN_IOC_KICK. */
-#define KVMCHAN_RING_RX		(1u << 0)	/* the ring that is read here */
-#define KVMCHAN_RING_TX		(1u << 1)	/* the ring that is written here */
+#define KVMCHAN_RING_RX		0x1u	/* the ring that is read here */
+#define KVMCHAN_RING_TX		0x2u	/* the ring that is written here */
 
-/* flags of struct kvmchan_rings */
-#define KVMCHAN_RINGS_RX_LIVE	(1u << 0)	/* rx_cons counts, and the peer's tx_prod */
-#define KVMCHAN_RINGS_RX_END	(1u << 1)	/* what is there is the rest */
-#define KVMCHAN_RINGS_RX_READY	(1u << 2)	/* rx_want bytes, or the end, or look yourself */
-#define KVMCHAN_RINGS_TX_LIVE	(1u << 3)	/* the peer's rx_cons counts */
-#define KVMCHAN_RINGS_TX_END	(1u << 4)	/* nobody will read: EPIPE */
-#define KVMCHAN_RINGS_TX_HOLD	(1u << 5)	/* nothing may be written yet */
-#define KVMCHAN_RINGS_TX_READY	(1u << 6)	/* tx_want bytes are free, or the end, or look yourself */
+/*
+ * flags of struct kvmchan_rings. READY: what was wanted is there, or the end,
+ * or the indices make no sense: look yourself.
+ */
+#define KVMCHAN_RINGS_RX_LIVE	0x1u	/* rx_cons counts, and the peer's tx_prod */
+#define KVMCHAN_RINGS_RX_END	0x2u	/* what is there is the rest */
+#define KVMCHAN_RINGS_RX_READY	0x4u
+#define KVMCHAN_RINGS_TX_LIVE	0x8u	/* the peer's rx_cons counts */
+#define KVMCHAN_RINGS_TX_END	0x10u	/* nobody will read: EPIPE */
+#define KVMCHAN_RINGS_TX_HOLD	0x20u	/* nothing may be written yet */
+#define KVMCHAN_RINGS_TX_READY	0x40u
 
 /**
  * struct kvmchan_rings - KVMCHAN_IOC_RINGS

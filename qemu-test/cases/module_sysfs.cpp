@@ -29,6 +29,14 @@ TYPED_TEST(module_sysfs, nodes_are_for_root_and_a_group)
 	EXPECT_NE(this->machine().run("su nobody -s /bin/sh -c 'cat </dev/kvmchan0'").exit, 0);
 }
 
+/* Channels spread over vectors, and vectors over CPUs; each says where it may run. */
+TYPED_TEST(module_sysfs, vectors_begin_on_different_cpus)
+{
+	const auto cpus = this->machine().check("for n in $(sed -n 's/^ *\\([0-9]*\\):.*kvmchan-[1-9].*/\\1/p' /proc/interrupts); do "
+	                                        "cat /proc/irq/$n/smp_affinity_list; done | sort -u");
+	EXPECT_EQ(cpus, TypeParam::doorbell ? "0\n1\n" : "");
+}
+
 /* ---- the mapping of BAR2 ---- */
 
 class module_bars : public guest_case {
@@ -69,6 +77,7 @@ TEST_F(module_bars, of_one_mebibyte_have_no_struct_pages_and_work)
 	auto &g = boot({.devices = {memory.plain("side0"), memory.plain("side1")}});
 	arrange_sides(g);
 	run_guest_tests(g, {"bulk_random", "--gtest_filter=*over_4_kib"});
+	run_guest_tests(g, {"mapped_rings", "--gtest_filter=*show_themselves_twice:*round_their_ends:*lose_no_wake_up"});
 	EXPECT_EQ(g.check("cat /sys/bus/pci/drivers/kvmchan/*/ivshmem/memory_type | sort -u"), "write-back\n");
 }
 

@@ -6,9 +6,11 @@
  */
 #include "blocked_thread.hpp"
 #include "manager.hpp"
+#include "mapped_end.hpp"
 #include "raw_region.hpp"
 
 #include <atomic>
+#include <csetjmp>
 #include <optional>
 #include <thread>
 
@@ -176,6 +178,51 @@ TEST_F(table_changes, take_mapped_memory_away)
 	ASSERT_EQ(::waitpid(child, &status, 0), child);
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) << status;
 	::munmap(at, 65536);
+}
+
+sigjmp_buf bus_error;
+
+/* Is a byte at this address out of reach? */
+bool is_gone(std::byte *at)
+{
+	struct sigaction act {}, was {};
+	act.sa_handler = [](int) { siglongjmp(bus_error, 1); };
+	::sigaction(SIGBUS, &act, &was);
+	bool gone = true;
+	if (sigsetjmp(bus_error, 1) == 0) {
+		*const_cast<volatile std::byte *>(at) = std::byte{1};
+		gone = false;
+	}
+	::sigaction(SIGBUS, &was, nullptr);
+	return gone;
+}
+
+TEST_F(table_changes, take_mapped_rings_away)
+{
+	table->add(channel("rings", 8192));
+	mapped_end a{"rings", 0};
+	a.write(bytes(8192));
+	int error = 0;
+	blocked_thread waiter{[&] {
+		auto r = asking(1, 1, -1);
+		error = ::ioctl(a.fd().get(), KVMCHAN_IOC_RINGS, &r) == 0 ? 0 : errno;
+	}};
+	ASSERT_TRUE(waiter.in(SYS_ioctl));
+	EXPECT_FALSE(is_gone(a.tx_view().data()));
+	table->remove("rings");
+	waiter.join();
+	EXPECT_EQ(error, ENODEV);
+	ASSERT_TRUE(vanishes("rings"));
+	EXPECT_TRUE(is_gone(a.tx_view().data()));
+	EXPECT_TRUE(is_gone(a.tx_view().data() + 8192)) << "in its second showing";
+	EXPECT_TRUE(is_gone(reinterpret_cast<std::byte *>(&a.own())));
+	EXPECT_EQ(::ioctl(a.fd().get(), KVMCHAN_IOC_KICK, KVMCHAN_RING_TX), -1);
+	EXPECT_EQ(errno, ENODEV);
+	// Its memory is another channel's now.
+	table->add(channel("other", 8192));
+	const auto p = connect("other");
+	write_all(p.a, "not disturbed");
+	EXPECT_EQ(read_all(p.b, 13), "not disturbed");
 }
 
 TEST_F(table_changes, do_not_revive_a_file_by_the_same_name)

@@ -80,6 +80,21 @@ void prove_window(void)
 	reached();
 }
 
+/* A window of a view that shows the ring twice never wraps. */
+void prove_view_window(void)
+{
+	__u64 size = any_size(0), index = nondet_u64(), length = nondet_u64();
+	__u64 offset = kvmchan_ring_offset(size, index), k = nondet_u64();
+
+	assume(length <= size);
+	prove(offset < size && length <= 2 * size - offset,
+	      "it is inside the view");
+	assume(k < length);
+	prove((offset + k < size ? offset + k : offset + k - size) ==
+	      ((index + k) & (size - 1)), "and shows the bytes of its indices");
+	reached();
+}
+
 static bool window_is(const struct kvmchan_window *w, __u64 size, __u64 index,
 		      __u64 length)
 {
@@ -292,6 +307,66 @@ void prove_rx_arm(void)
 	/* See prove_event_is_passed(). */
 	prove(accesses[0].value + 1 - rx.cons == want,
 	      "past the event there are the bytes, and before it there are not");
+	reached();
+}
+
+/* ---- who sleeps for a process that has the ring mapped ---- */
+
+static bool watched(unsigned int n, bool arm, const __le64 *event, __u64 value)
+{
+	return !arm || (stored(n, ACCESS_STORE, event, value) &&
+			was(n + 1, ACCESS_BARRIER, NULL));
+}
+
+void prove_rx_watch(void)
+{
+	struct kvmchan_rx rx = any_rx(0), old = rx;
+	__u64 want = nondet_u64(), cons, prod;
+	bool arm = nondet_bool(), look;
+	unsigned int last = arm ? 3 : 1;
+
+	assume(want >= 1 && want <= rx.size);
+	look = kvmchan_rx_watch(&rx, want, arm);
+	cons = accesses[0].value;
+	prod = accesses[last].value;
+	prove(was(0, ACCESS_LOAD, &own_index.rx_cons) &&
+	      watched(1, arm, &own_index.rx_event, cons + want - 1) &&
+	      was(last, ACCESS_ACQUIRE, &peer_index.tx_prod) &&
+	      access_count == last + 1,
+	      "the process's index, the event, barrier, the peer's index");
+	prove(rx_same(&rx, &old), "the driver's own state is left alone");
+	/* No honest pair of indices with enough bytes lets it sleep. */
+	prove(look == (prod - cons >= want), "sleeps only if there are fewer");
+	prove(look || kvmchan_crossed(cons + want - 1, prod, cons + want),
+	      "and then the publish that brings them rings");
+	reached();
+}
+
+void prove_tx_watch(void)
+{
+	struct kvmchan_tx tx = any_tx(0), old = tx;
+	__u64 want = nondet_u64(), prod, cons;
+	bool arm = nondet_bool(), look;
+	unsigned int last = arm ? 3 : 1;
+
+	assume(want >= 1 && want <= tx.size);
+	look = kvmchan_tx_watch(&tx, want, arm);
+	prod = accesses[0].value;
+	cons = tx.live ? accesses[last].value : tx.cons;
+	prove(was(0, ACCESS_LOAD, &own_index.tx_prod) &&
+	      watched(1, arm, &own_index.tx_event, prod + want - tx.size - 1),
+	      "the process's index, the event, barrier");
+	prove(!tx.live || was(last, ACCESS_ACQUIRE, &peer_index.rx_cons),
+	      "then the peer's index, if it is about this session");
+	prove(access_count == last + (tx.live ? 1 : 0), "and nothing else");
+	prove(tx_same(&tx, &old), "the driver's own state is left alone");
+	prove(look || (prod - cons <= tx.size && tx.size - (prod - cons) < want),
+	      "sleeps only if there is less, and the indices make sense");
+	prove(prod - cons > tx.size || look == (tx.size - (prod - cons) >= want),
+	      "an honest pair with room does not let it sleep");
+	prove(look || kvmchan_crossed(prod + want - tx.size - 1, cons,
+				      prod + want - tx.size),
+	      "and then the move that makes room rings");
 	reached();
 }
 
