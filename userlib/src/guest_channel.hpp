@@ -22,6 +22,10 @@ public:
 	ssize_t write(std::span<const std::byte> from) noexcept override;
 	int recv(std::span<std::byte> to, std::size_t &length) noexcept override;
 	int send(std::span<const std::byte> record) noexcept override;
+	ssize_t send_many(std::span<const iovec>) noexcept override { return -ENOTSUP; }
+	ssize_t recv_many(std::span<iovec>) noexcept override { return -ENOTSUP; }
+	int wait_reserve(std::size_t, std::span<std::byte> &) noexcept override { return -ENOTSUP; }
+	int wait_peek(std::size_t, std::span<const std::byte> &) noexcept override { return -ENOTSUP; }
 	int wait(event_mask interest, std::chrono::nanoseconds timeout) noexcept override;
 
 	int native_handle() noexcept override;
