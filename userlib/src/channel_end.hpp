@@ -40,7 +40,7 @@ struct channel_options {
 	/** 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
-	/** Host: how long a reader looks before it sleeps, where that pays; 0: not at all. */
+	/** How long a reader looks before it sleeps, where that pays; 0: not at all. Not for a node. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{KVMCHAN_SPIN_DEFAULT_US};
 };
 

@@ -177,9 +177,10 @@ struct kvmchan_channel_options {
 	unsigned int side;	/**< with KVMCHAN_SIDE: 0 or 1 */
 	struct kvmchan_lowat lowat; /**< 0: the defaults; streams only */
 	/**
-	 * Host: how long a reader that found nothing looks again before it
+	 * How long a reader that found nothing looks again before it
 	 * sleeps or gives -EAGAIN, as long as that mostly brings something.
-	 * 0: 50 us; negative: never. In a guest the module's busy_poll_us says so.
+	 * 0: 50 us; negative: never. In a guest it is for rings that are mapped
+	 * (see below); else the module's busy_poll_us says so.
 	 */
 	int64_t busy_poll_ns;
 };
