@@ -318,6 +318,7 @@ static void kvmchan_session_end(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
+	kvmchan_rings_end(ch);
 	spin_lock_irqsave(&ch->link_lock, flags);
 	kvmchan_session_close(&ch->session);
 	spin_unlock_irqrestore(&ch->link_lock, flags);
@@ -387,6 +388,11 @@ void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode)
 		else
 			kvmchan_session_end(ch);
 	}
+	/* Only who had claimed both can have taken rings. */
+	if (!ch->claimed) {
+		WRITE_ONCE(ch->rx_mapped, false);
+		WRITE_ONCE(ch->tx_mapped, false);
+	}
 	mutex_unlock(&ch->open_lock);
 }
 
@@ -429,6 +435,35 @@ static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
 }
 
 /**
+ * kvmchan_channel_lock() - wait for a transfer that is under way, hold others
+ * @ch: channel
+ *
+ * Context: process, outside kd->srcu: who holds the mutexes may sleep.
+ * Return: 0 or -EINTR.
+ */
+int kvmchan_channel_lock(struct kvmchan_channel *ch)
+{
+	if (mutex_lock_interruptible(&ch->rx_mutex))
+		return -EINTR;
+	if (mutex_lock_interruptible(&ch->tx_mutex)) {
+		mutex_unlock(&ch->rx_mutex);
+		return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * kvmchan_channel_unlock() - undo kvmchan_channel_lock(), wake all
+ * @ch: channel
+ */
+void kvmchan_channel_unlock(struct kvmchan_channel *ch)
+{
+	mutex_unlock(&ch->tx_mutex);
+	mutex_unlock(&ch->rx_mutex);
+	kvmchan_channel_wake(ch);
+}
+
+/**
  * kvmchan_channel_reconnect() - end this session and begin the next
  * @ch:   channel
  * @mode: what the calling file has claimed
@@ -436,23 +471,17 @@ static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
  * Waits for a transfer that is under way in another thread. A reader that
  * sleeps goes on in the new session.
  *
- * Context: process, outside kd->srcu: who holds the mutexes may sleep.
+ * Context: process, outside kd->srcu.
  * Return: 0, -EBUSY when another file shares the session, -ENODEV, -EINTR.
  */
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode)
 {
-	int err;
+	int err = kvmchan_channel_lock(ch);
 
-	if (mutex_lock_interruptible(&ch->rx_mutex))
-		return -EINTR;
-	if (mutex_lock_interruptible(&ch->tx_mutex)) {
-		mutex_unlock(&ch->rx_mutex);
-		return -EINTR;
-	}
+	if (err)
+		return err;
 	err = kvmchan_reconnect_locked(ch, mode);
-	mutex_unlock(&ch->tx_mutex);
-	mutex_unlock(&ch->rx_mutex);
-	kvmchan_channel_wake(ch);
+	kvmchan_channel_unlock(ch);
 	return err;
 }
 

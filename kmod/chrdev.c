@@ -77,7 +77,8 @@ bool kvmchan_read_idle(struct kvmchan_channel *ch)
 	int idx = srcu_read_lock(&ch->kd->srcu);
 	bool idle = false;
 
-	if (!kvmchan_is_gone(ch))
+	/* A ring that was taken meanwhile is an answer, too. */
+	if (!kvmchan_is_gone(ch) && !READ_ONCE(ch->rx_mapped))
 		idle = !kvmchan_rx_state(ch, READ_ONCE(ch->rx_want), true);
 	srcu_read_unlock(&ch->kd->srcu, idx);
 	return idle;
@@ -194,11 +195,17 @@ bool kvmchan_write_idle(struct kvmchan_channel *ch)
 	return idle;
 }
 
-/*
+/**
+ * kvmchan_set_tx_want() - how much room to wait for
+ * @ch:   channel
+ * @want: bytes
+ *
  * All that wait for room wait for the same amount; when it gets smaller the
  * others have to arm again.
+ *
+ * Context: process.
  */
-static void kvmchan_set_tx_want(struct kvmchan_channel *ch, u64 want)
+void kvmchan_set_tx_want(struct kvmchan_channel *ch, u64 want)
 {
 	u64 was = READ_ONCE(ch->tx_want);
 
@@ -444,8 +451,11 @@ static int kvmchan_open(struct inode *inode, struct file *file)
 static int kvmchan_release(struct inode *inode, struct file *file)
 {
 	struct kvmchan_channel *ch = kvmchan_file_channel(file);
-	int idx = srcu_read_lock(&ch->kd->srcu);
+	int idx;
 
+	/* Before anybody else can have the rings. */
+	kvmchan_mmap_release(file->private_data);
+	idx = srcu_read_lock(&ch->kd->srcu);
 	if (kvmchan_is_memory(ch))
 		kvmchan_release_memory(ch);
 	else

@@ -37,6 +37,17 @@ static inline void kvmchan_vm_flags_set(struct vm_area_struct *vma,
 #endif
 }
 
+/* 6.3 */
+static inline void kvmchan_vm_flags_clear(struct vm_area_struct *vma,
+					  unsigned long flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	vma->vm_flags &= ~flags;
+#else
+	vm_flags_clear(vma, flags);
+#endif
+}
+
 /* 6.13 */
 static inline void
 kvmchan_hrtimer_setup(struct hrtimer *timer,

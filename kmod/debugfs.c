@@ -45,6 +45,8 @@ static void kvmchan_show_private(struct seq_file *m,
 	seq_printf(m, "confirmed %d\n", READ_ONCE(ch->session.confirmed));
 	seq_printf(m, "peer_gone %d\n", READ_ONCE(ch->session.peer_gone));
 	seq_printf(m, "broken %d\n", READ_ONCE(ch->broken));
+	seq_printf(m, "mapped%s%s\n", READ_ONCE(ch->rx_mapped) ? " rx" : "",
+		   READ_ONCE(ch->tx_mapped) ? " tx" : "");
 	seq_printf(m, "rx.cons %llu\n", READ_ONCE(ch->rx.cons));
 	seq_printf(m, "rx.prod %llu\n", READ_ONCE(ch->rx.prod));
 	seq_printf(m, "tx.prod %llu\n", READ_ONCE(ch->tx.prod));

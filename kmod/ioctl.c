@@ -22,6 +22,7 @@
  * @info:   KVMCHAN_IOC_INFO
  * @lowat:  KVMCHAN_IOC_GET_LOWAT, _SET_LOWAT
  * @wait:   KVMCHAN_IOC_WAIT
+ * @rings:  KVMCHAN_IOC_RINGS
  * @record: KVMCHAN_IOC_LAST_RECORD
  * @amount: KVMCHAN_IOC_SPACE, FIONREAD
  */
@@ -29,6 +30,7 @@ union kvmchan_arg {
 	struct kvmchan_info info;
 	struct kvmchan_lowat lowat;
 	struct kvmchan_wait wait;
+	struct kvmchan_rings rings;
 	u32 record;
 	int amount;
 };
@@ -104,6 +106,9 @@ static int kvmchan_ioctl_channel(struct file *file, struct kvmchan_channel *ch,
 {
 	switch (cmd) {
 	case FIONREAD:
+		/* The process knows where its next record begins. */
+		if (kvmchan_is_packet(ch) && READ_ONCE(ch->rx_mapped))
+			return -EBUSY;
 		arg->amount = min_t(u64, INT_MAX, kvmchan_is_packet(ch) ?
 				    kvmchan_rx_next_record(ch) :
 				    kvmchan_rx_ready(ch));
@@ -120,6 +125,8 @@ static int kvmchan_ioctl_channel(struct file *file, struct kvmchan_channel *ch,
 		return 0;
 	case KVMCHAN_IOC_SET_LOWAT:
 		return kvmchan_ioctl_set_lowat(ch, &arg->lowat);
+	case KVMCHAN_IOC_KICK:
+		return kvmchan_rings_kick(ch, how);
 	case KVMCHAN_IOC_LAST_RECORD:
 		arg->record = READ_ONCE(ch->last_record);
 		return kvmchan_is_packet(ch) ? 0 : -EOPNOTSUPP;
@@ -210,6 +217,27 @@ static int kvmchan_ioctl_inside(struct file *file, struct kvmchan_channel *ch,
 	return err;
 }
 
+/* Those that wait, and so must not be inside kd->srcu. */
+static int kvmchan_ioctl_outside(struct file *file, unsigned int cmd,
+				 unsigned long how, union kvmchan_arg *arg)
+{
+	struct kvmchan_file *f = file->private_data;
+
+	if (kvmchan_is_memory(f->ch))
+		return cmd == KVMCHAN_IOC_WAIT ?
+			kvmchan_ioctl_wait(f, &arg->wait) : -ENOIOCTLCMD;
+	switch (cmd) {
+	case KVMCHAN_IOC_RECONNECT:
+		return kvmchan_channel_reconnect(f->ch,
+						 kvmchan_ioctl_mode(file));
+	case KVMCHAN_IOC_MAP_RINGS:
+		return kvmchan_rings_take(f->ch, kvmchan_ioctl_mode(file), how);
+	case KVMCHAN_IOC_RINGS:
+		return kvmchan_rings_wait(f->ch, &arg->rings);
+	}
+	return -ENOIOCTLCMD;
+}
+
 static size_t kvmchan_arg_size(unsigned int cmd, unsigned int direction)
 {
 	if (cmd == FIONREAD)
@@ -240,12 +268,8 @@ long kvmchan_ioctl(struct file *file, unsigned int cmd, unsigned long how)
 		return -ENOTTY;
 	if (in && copy_from_user(&arg, (void __user *)how, in))
 		return -EFAULT;
-	if (kvmchan_is_memory(f->ch) && cmd == KVMCHAN_IOC_WAIT)
-		err = kvmchan_ioctl_wait(f, &arg.wait);
-	else if (!kvmchan_is_memory(f->ch) && cmd == KVMCHAN_IOC_RECONNECT)
-		err = kvmchan_channel_reconnect(f->ch,
-						kvmchan_ioctl_mode(file));
-	else
+	err = kvmchan_ioctl_outside(file, cmd, how, &arg);
+	if (err == -ENOIOCTLCMD)
 		err = kvmchan_ioctl_inside(file, f->ch, cmd, how, &arg);
 	if (!err && out && copy_to_user((void __user *)how, &arg, out))
 		return -EFAULT;

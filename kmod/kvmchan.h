@@ -156,7 +156,7 @@ struct kvmchan_stats {
  * @broken:     the peer broke the protocol; until the next session
  * @open_lock:  protects @claimed and the beginning and end of sessions
  * @claimed:    FMODE_READ and/or FMODE_WRITE that open files hold
- * @openers:    open files of a memory slot
+ * @openers:    open files of a memory slot, or which have mapped rings
  * @link_lock:  protects @session; taken from interrupts, innermost
  * @session:    handshake
  * @rx_mutex:   one reader at a time; held while bytes are copied
@@ -165,6 +165,7 @@ struct kvmchan_stats {
  * @rx_want:    low-water mark
  * @rx_spin:    whether looking before sleeping pays; under @rx_mutex
  * @rx_shut:    reading was shut down in this session
+ * @rx_mapped:  a process has the ring mapped and moves rx_cons itself
  * @rx_wait:    readers and pollers
  * @tx_mutex:   one writer at a time; held while it waits for room, so that
  *              writes do not interleave
@@ -174,11 +175,12 @@ struct kvmchan_stats {
  * @tx_want:    room that all who wait for room wait for
  * @tx_lowat:   room from which poll() reports some, when no record waits
  * @tx_shut:    writing was shut down in this session
+ * @tx_mapped:  a process has the ring mapped and moves tx_prod itself
  * @tx_wait:    writers and pollers
  * @last_record: whole length of the record that was read last
  * @fasync:     SIGIO
- * @mapping:    memory slots: through which processes map the node; valid
- *              while @openers
+ * @mapping:    through which processes map the node; valid while @openers
+ * @shown:      rings were mapped at some time
  * @debugfs:    file
  * @seen_prod:  peer's words as the last interrupt or poll saw them
  * @seen_cons:  likewise
@@ -218,6 +220,7 @@ struct kvmchan_channel {
 	u64 rx_want;
 	struct kvmchan_spin rx_spin;
 	bool rx_shut;
+	bool rx_mapped;
 	wait_queue_head_t rx_wait;
 	u32 last_record;
 
@@ -227,10 +230,12 @@ struct kvmchan_channel {
 	u64 tx_want;
 	u64 tx_lowat;
 	bool tx_shut;
+	bool tx_mapped;
 	wait_queue_head_t tx_wait;
 
 	struct fasync_struct *fasync;
 	struct address_space *mapping;
+	bool shown;
 	struct dentry *debugfs;
 
 	u64 seen_prod;
@@ -248,12 +253,14 @@ struct kvmchan_channel {
 
 /**
  * struct kvmchan_file - an open node
- * @ch:   channel; the open file keeps it alive
- * @seen: memory slots: signal count that this file has seen
+ * @ch:     channel; the open file keeps it alive
+ * @seen:   memory slots: signal count that this file has seen
+ * @mapped: it is one of @ch->openers because of rings that it mapped
  */
 struct kvmchan_file {
 	struct kvmchan_channel *ch;
 	u64 seen;
+	bool mapped;
 };
 
 /* The superblock; only through the accessors of ring_platform.h. */
@@ -277,6 +284,12 @@ static inline bool kvmchan_is_packet(const struct kvmchan_channel *ch)
 static inline bool kvmchan_is_memory(const struct kvmchan_channel *ch)
 {
 	return le32_to_cpu(ch->slot.kind) == KVMCHAN_KIND_MEMORY;
+}
+
+/* The indices of a mapped ring are where the process publishes them. */
+static inline bool kvmchan_is_mapped(const struct kvmchan_channel *ch)
+{
+	return READ_ONCE(ch->rx_mapped) || READ_ONCE(ch->tx_mapped);
 }
 
 static inline bool kvmchan_is_gone(const struct kvmchan_channel *ch)
@@ -336,6 +349,8 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode);
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode);
+int kvmchan_channel_lock(struct kvmchan_channel *ch);
+void kvmchan_channel_unlock(struct kvmchan_channel *ch);
 bool kvmchan_channel_check(struct kvmchan_channel *ch);
 u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
 void kvmchan_channel_wake(struct kvmchan_channel *ch);
@@ -344,6 +359,8 @@ unsigned int kvmchan_channel_state(struct kvmchan_channel *ch);
 /* transfer.c: bytes and records; the caller holds kd->srcu */
 int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm);
 int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm);
+unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch);
+unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch);
 ssize_t kvmchan_receive(struct kvmchan_channel *ch, struct iov_iter *to,
 			u64 want, bool *fault);
 ssize_t kvmchan_transmit(struct kvmchan_channel *ch, struct iov_iter *from,
@@ -352,10 +369,26 @@ u64 kvmchan_rx_ready(struct kvmchan_channel *ch);
 u64 kvmchan_rx_next_record(struct kvmchan_channel *ch);
 u64 kvmchan_tx_space(struct kvmchan_channel *ch);
 
+/* rings.c: a process has the rings mapped; the caller holds kd->srcu */
+int kvmchan_rings_look_rx(struct kvmchan_channel *ch, u64 want, bool arm);
+int kvmchan_rings_look_tx(struct kvmchan_channel *ch, u64 want, bool arm);
+u64 kvmchan_rings_ready(const struct kvmchan_channel *ch);
+u64 kvmchan_rings_space(const struct kvmchan_channel *ch);
+void kvmchan_rings_end(struct kvmchan_channel *ch);
+int kvmchan_rings_kick(struct kvmchan_channel *ch, unsigned long rings);
+
+/* rings.c, too: outside kd->srcu */
+int kvmchan_rings_take(struct kvmchan_channel *ch, fmode_t mode,
+		       unsigned long rings);
+int kvmchan_rings_wait(struct kvmchan_channel *ch, struct kvmchan_rings *r);
+u64 kvmchan_rings_read(struct kvmchan_channel *ch);
+u64 kvmchan_rings_written(struct kvmchan_channel *ch);
+
 /* chrdev.c, splice.c, ioctl.c, mmap.c: the node */
 extern const struct file_operations kvmchan_fops;
 bool kvmchan_read_idle(struct kvmchan_channel *ch);
 bool kvmchan_write_idle(struct kvmchan_channel *ch);
+void kvmchan_set_tx_want(struct kvmchan_channel *ch, u64 want);
 ssize_t kvmchan_splice_read(struct file *in, loff_t *ppos,
 			    struct pipe_inode_info *pipe, size_t len,
 			    unsigned int flags);
@@ -363,6 +396,7 @@ ssize_t kvmchan_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			     loff_t *ppos, size_t len, unsigned int flags);
 long kvmchan_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int kvmchan_mmap(struct file *file, struct vm_area_struct *vma);
+void kvmchan_mmap_release(struct kvmchan_file *f);
 void kvmchan_mmap_revoke(struct kvmchan_channel *ch);
 
 /* sysfs.c, debugfs.c: looking in */

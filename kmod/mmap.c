@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kvmchan: named memory mapped into a process.
+ * kvmchan: memory of the region mapped into a process: a memory slot's block,
+ * or the rings of a channel.
  *
  * Pages are put in by the fault handler, inside kd->srcu, so that removal can
  * first stop new ones and then take away all that are there; whoever touches
@@ -11,6 +12,79 @@
 
 #include "kvmchan.h"
 
+/* A fault brings in so many pages: they will all be used. */
+#define KVMCHAN_FAULT_PAGES	16
+
+/**
+ * struct kvmchan_view - a range of mmap() offsets and what is seen there
+ * @base:     first offset
+ * @span:     bytes of offsets; what lies past @size shows the same again
+ * @start:    offset in the region
+ * @size:     bytes in the region
+ * @writable: whether it is ours to write
+ */
+struct kvmchan_view {
+	u64 base;
+	u64 span;
+	u64 start;
+	u64 size;
+	bool writable;
+};
+
+static u64 kvmchan_index_page_at(const struct kvmchan_channel *ch,
+				 unsigned int side)
+{
+	return le64_to_cpu(ch->slot.control) +
+	       offsetof(struct kvmchan_control, side[1]) * side +
+	       offsetof(struct kvmchan_control, side[0].index);
+}
+
+static void kvmchan_view_index(const struct kvmchan_channel *ch, u64 base,
+			       unsigned int side, struct kvmchan_view *v)
+{
+	v->base = base;
+	v->start = kvmchan_index_page_at(ch, side);
+	v->size = KVMCHAN_PAGE_SIZE;
+	v->span = v->size;
+	v->writable = side == ch->side;
+}
+
+static void kvmchan_view_ring(const struct kvmchan_channel *ch, u64 base,
+			      unsigned int side, struct kvmchan_view *v)
+{
+	v->base = base;
+	v->start = le64_to_cpu(ch->slot.data[side]);
+	v->size = le64_to_cpu(ch->slot.data_size[side]);
+	v->span = 2 * v->size;
+	v->writable = side == ch->side;
+}
+
+/* What is there at @offset? Rings only for a process that has taken them. */
+static bool kvmchan_view_find(const struct kvmchan_channel *ch, u64 offset,
+			      struct kvmchan_view *v)
+{
+	if (kvmchan_is_memory(ch)) {
+		kvmchan_view_ring(ch, 0, 0, v);
+		v->span = v->size;
+		v->writable = true;
+	} else if (!kvmchan_is_mapped(ch)) {
+		return false;
+	} else if (offset < KVMCHAN_MMAP_PEER_INDEX) {
+		kvmchan_view_index(ch, KVMCHAN_MMAP_OWN_INDEX, ch->side, v);
+	} else if (offset < KVMCHAN_MMAP_TX) {
+		kvmchan_view_index(ch, KVMCHAN_MMAP_PEER_INDEX, !ch->side, v);
+	} else if (offset < KVMCHAN_MMAP_RX) {
+		kvmchan_view_ring(ch, KVMCHAN_MMAP_TX, ch->side, v);
+		return READ_ONCE(ch->tx_mapped) && offset - v->base < v->span;
+	} else {
+		kvmchan_view_ring(ch, KVMCHAN_MMAP_RX, !ch->side, v);
+		return READ_ONCE(ch->rx_mapped) && offset - v->base < v->span;
+	}
+	return offset - v->base < v->span;
+}
+
+/* ---- faults ---- */
+
 static vm_fault_t kvmchan_fault_result(int err)
 {
 	/* Another thread of the process was faster. */
@@ -20,20 +94,40 @@ static vm_fault_t kvmchan_fault_result(int err)
 }
 
 static vm_fault_t kvmchan_fault_insert(struct kvmchan_channel *ch,
-				       struct vm_fault *vmf)
+				       struct vm_area_struct *vma,
+				       unsigned long address, pgoff_t pgoff)
 {
 	const struct kvmchan_memory *m = &ch->kd->memory;
-	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
+	u64 offset = (u64)pgoff << PAGE_SHIFT;
+	struct kvmchan_view v;
 	unsigned long pfn;
 
-	if (offset >= le64_to_cpu(ch->slot.data_size[0]))
+	if (!kvmchan_view_find(ch, offset, &v))
 		return VM_FAULT_SIGBUS;
-	pfn = PHYS_PFN(m->start + le64_to_cpu(ch->slot.data[0]) + offset);
+	pfn = PHYS_PFN(m->start + v.start + (offset - v.base) % v.size);
 	if (m->pages)
-		return kvmchan_fault_result(vm_insert_page(vmf->vma,
-							   vmf->address,
+		return kvmchan_fault_result(vm_insert_page(vma, address,
 							   pfn_to_page(pfn)));
-	return vmf_insert_pfn(vmf->vma, vmf->address, pfn);
+	return vmf_insert_pfn(vma, address, pfn);
+}
+
+static vm_fault_t kvmchan_fault_insert_some(struct kvmchan_channel *ch,
+					    struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	vm_fault_t ret = kvmchan_fault_insert(ch, vma, vmf->address,
+					      vmf->pgoff);
+	unsigned long address = vmf->address;
+	unsigned int i;
+
+	for (i = 1; i < KVMCHAN_FAULT_PAGES && ret == VM_FAULT_NOPAGE; i++) {
+		address += PAGE_SIZE;
+		if (address >= vma->vm_end ||
+		    kvmchan_fault_insert(ch, vma, address, vmf->pgoff + i) !=
+		    VM_FAULT_NOPAGE)
+			break;
+	}
+	return ret;
 }
 
 static vm_fault_t kvmchan_vm_fault(struct vm_fault *vmf)
@@ -43,7 +137,7 @@ static vm_fault_t kvmchan_vm_fault(struct vm_fault *vmf)
 	int idx = srcu_read_lock(&f->ch->kd->srcu);
 
 	if (!kvmchan_is_gone(f->ch))
-		ret = kvmchan_fault_insert(f->ch, vmf);
+		ret = kvmchan_fault_insert_some(f->ch, vmf);
 	srcu_read_unlock(&f->ch->kd->srcu, idx);
 	return ret;
 }
@@ -52,43 +146,122 @@ static const struct vm_operations_struct kvmchan_vm_ops = {
 	.fault = kvmchan_vm_fault,
 };
 
+/* ---- mmap ---- */
+
+/*
+ * Removal takes the pages away through one mapping: see kvmchan_open_memory().
+ * Memory slots have done this when they were opened.
+ */
+static int kvmchan_mmap_claim(struct kvmchan_channel *ch, struct file *file)
+{
+	struct kvmchan_file *f = file->private_data;
+	int err = 0;
+
+	mutex_lock(&ch->open_lock);
+	if (kvmchan_is_gone(ch)) {
+		err = -ENODEV;
+	} else if (ch->openers && ch->mapping != file->f_mapping) {
+		err = -EBUSY;
+	} else if (!f->mapped) {
+		f->mapped = true;
+		ch->mapping = file->f_mapping;
+		WRITE_ONCE(ch->openers, ch->openers + 1);
+		ch->shown = true;
+	}
+	mutex_unlock(&ch->open_lock);
+	return err;
+}
+
 /**
- * kvmchan_mmap() - file operation: map the memory of a memory slot, shared
+ * kvmchan_mmap_release() - a file that may have mapped rings is closed
+ * @f: it; all its mappings are gone
+ *
+ * Context: process.
+ */
+void kvmchan_mmap_release(struct kvmchan_file *f)
+{
+	if (!f->mapped)
+		return;
+	mutex_lock(&f->ch->open_lock);
+	WRITE_ONCE(f->ch->openers, f->ch->openers - 1);
+	mutex_unlock(&f->ch->open_lock);
+}
+
+static int kvmchan_mmap_check(const struct kvmchan_channel *ch,
+			      const struct vm_area_struct *vma)
+{
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	u64 length = vma->vm_end - vma->vm_start;
+	struct kvmchan_view v;
+
+	if (!kvmchan_is_memory(ch) && !kvmchan_is_mapped(ch))
+		return -ENODEV;
+	if (!(vma->vm_flags & VM_MAYSHARE) ||
+	    !kvmchan_view_find(ch, offset, &v) ||
+	    length > v.span - (offset - v.base))
+		return -EINVAL;
+	return !v.writable && vma->vm_flags & VM_WRITE ? -EACCES : v.writable;
+}
+
+/**
+ * kvmchan_mmap() - file operation: map a memory slot, or rings, shared
  * @file: open node
  * @vma:  where to
  *
- * Return: 0; -ENODEV for a channel, -EINVAL when @vma is private or goes
- * past the block's end.
+ * Context: process, mmap_lock held.
+ * Return: 0; -ENODEV for a channel whose rings were not taken, -EINVAL when
+ * @vma is private or shows more than there is, -EACCES to write what is the
+ * peer's, -EBUSY.
  */
 int kvmchan_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct kvmchan_channel *ch =
 		((struct kvmchan_file *)file->private_data)->ch;
-	u64 pages = le64_to_cpu(ch->slot.data_size[0]) >> PAGE_SHIFT;
+	int writable = kvmchan_mmap_check(ch, vma);
+	int err;
 
-	if (!kvmchan_is_memory(ch))
-		return -ENODEV;
-	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_pgoff > pages ||
-	    vma_pages(vma) > pages - vma->vm_pgoff)
-		return -EINVAL;
+	if (writable < 0)
+		return writable;
+	if (!kvmchan_is_memory(ch)) {
+		err = kvmchan_mmap_claim(ch, file);
+		if (err)
+			return err;
+		kvmchan_vm_flags_set(vma, VM_DONTCOPY);
+	}
+	if (!writable)
+		kvmchan_vm_flags_clear(vma, VM_MAYWRITE);
 	kvmchan_vm_flags_set(vma, VM_IO | VM_DONTEXPAND | VM_DONTDUMP |
 			     (ch->kd->memory.pages ? VM_MIXEDMAP : VM_PFNMAP));
 	vma->vm_ops = &kvmchan_vm_ops;
 	return 0;
 }
 
-/* Is any page of the block still held, by a TLB batch or a pin? */
-static bool kvmchan_pages_held(const struct kvmchan_channel *ch)
+/* ---- taking it away ---- */
+
+/* Is any page of the range still held, by a TLB batch or a pin? */
+static bool kvmchan_pages_held(const struct kvmchan_channel *ch, u64 start,
+			       u64 size)
 {
-	const struct kvmchan_memory *m = &ch->kd->memory;
-	unsigned long pfn = PHYS_PFN(m->start + le64_to_cpu(ch->slot.data[0]));
-	u64 pages = le64_to_cpu(ch->slot.data_size[0]) >> PAGE_SHIFT;
+	unsigned long pfn = PHYS_PFN(ch->kd->memory.start + start);
+	u64 pages = size >> PAGE_SHIFT;
 	u64 i;
 
 	for (i = 0; i < pages; i++)
 		if (page_ref_count(pfn_to_page(pfn + i)) > 1)
 			return true;
 	return false;
+}
+
+static bool kvmchan_any_held(const struct kvmchan_channel *ch)
+{
+	const struct kvmchan_slot *slot = &ch->slot;
+
+	return kvmchan_pages_held(ch, le64_to_cpu(slot->control),
+				  sizeof(struct kvmchan_control)) ||
+	       kvmchan_pages_held(ch, le64_to_cpu(slot->data[0]),
+				  le64_to_cpu(slot->data_size[0])) ||
+	       kvmchan_pages_held(ch, le64_to_cpu(slot->data[1]),
+				  le64_to_cpu(slot->data_size[1]));
 }
 
 /**
@@ -103,7 +276,7 @@ static bool kvmchan_pages_held(const struct kvmchan_channel *ch)
  */
 void kvmchan_mmap_revoke(struct kvmchan_channel *ch)
 {
-	if (!kvmchan_is_memory(ch))
+	if (!kvmchan_is_memory(ch) && !ch->shown)
 		return;
 	/* A mapping keeps its file open, and an open file its inode. */
 	mutex_lock(&ch->open_lock);
@@ -112,6 +285,6 @@ void kvmchan_mmap_revoke(struct kvmchan_channel *ch)
 	mutex_unlock(&ch->open_lock);
 	if (!ch->kd->memory.pages)
 		return;
-	while (kvmchan_pages_held(ch))
+	while (kvmchan_any_held(ch))
 		msleep(20);
 }

@@ -277,6 +277,62 @@ static inline int kvmchan_rx_arm(struct kvmchan_rx *rx, __u64 want)
 	return kvmchan_rx_used(rx) >= want;
 }
 
+/* ---- an end that sleeps for a process which has the ring mapped ---- */
+
+/*
+ * The process works with the functions above, on a struct of its own. The
+ * driver that lets it sleep has no struct that follows: it reads the index
+ * which the process published, and judges nothing. Indices that make no sense
+ * count as "look yourself"; the process then finds what is wrong.
+ *
+ * Calls for one ring are serialized, or an older index could be armed last.
+ */
+
+/**
+ * kvmchan_rx_watch() - are there @want bytes that the process has not had?
+ * @rx:   consumer; only @own and @peer are used
+ * @want: bytes, 1 to size
+ * @arm:  ask to be rung when they are there, before looking
+ *
+ * Return: whether the process has to look.
+ */
+static inline bool kvmchan_rx_watch(const struct kvmchan_rx *rx, __u64 want,
+				    bool arm)
+{
+	__u64 cons = kvmchan_load(&rx->own->rx_cons);
+
+	if (arm) {
+		kvmchan_store(&rx->own->rx_event, cons + want - 1);
+		/* Pairs with the barrier in kvmchan_tx_commit(). */
+		kvmchan_mb();
+	}
+	return kvmchan_load_acquire(&rx->peer->tx_prod) - cons >= want;
+}
+
+/**
+ * kvmchan_tx_watch() - are @want bytes free after what the process published?
+ * @tx:   producer; @prod is not used, @cons only while not @live
+ * @want: bytes, 1 to size
+ * @arm:  ask to be rung when they are free, before looking
+ *
+ * Return: whether the process has to look.
+ */
+static inline bool kvmchan_tx_watch(const struct kvmchan_tx *tx, __u64 want,
+				    bool arm)
+{
+	__u64 prod = kvmchan_load(&tx->own->tx_prod);
+	__u64 cons = tx->cons;
+
+	if (arm) {
+		kvmchan_store(&tx->own->tx_event, prod + want - tx->size - 1);
+		/* Pairs with the barrier in kvmchan_rx_commit(). */
+		kvmchan_mb();
+	}
+	if (tx->live)
+		cons = kvmchan_load_acquire(&tx->peer->rx_cons);
+	return tx->size - (prod - cons) >= want;
+}
+
 /* ---- records (packet mode) ---- */
 
 /* Bytes of ring that a record with @length bytes of payload takes. */

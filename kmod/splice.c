@@ -59,6 +59,8 @@ ssize_t kvmchan_splice_read(struct file *in, loff_t *ppos,
 
 	if (kvmchan_is_memory(ch))
 		return -EINVAL;
+	if (READ_ONCE(ch->rx_mapped))
+		return -EBUSY;
 	if (!(in->f_flags & O_NONBLOCK)) {
 		err = kvmchan_splice_wait_read(ch, pipe);
 		if (err)
@@ -103,6 +105,8 @@ ssize_t kvmchan_splice_write(struct pipe_inode_info *pipe, struct file *out,
 
 	if (kvmchan_is_memory(ch))
 		return -EINVAL;
+	if (READ_ONCE(ch->tx_mapped))
+		return -EBUSY;
 	if (!(out->f_flags & O_NONBLOCK) && !kvmchan_is_packet(ch)) {
 		room = kvmchan_splice_wait_write(ch, len);
 		if (room < 0)

@@ -137,8 +137,8 @@ static ssize_t _name##_show(struct device *dev,				\
 }									\
 static DEVICE_ATTR_RO(_name)
 
-KVMCHAN_COUNTER(rx_bytes, READ_ONCE(ch->rx_stats.bytes));
-KVMCHAN_COUNTER(tx_bytes, READ_ONCE(ch->tx_stats.bytes));
+KVMCHAN_COUNTER(rx_bytes, READ_ONCE(ch->rx_stats.bytes) + kvmchan_rings_read(ch));
+KVMCHAN_COUNTER(tx_bytes, READ_ONCE(ch->tx_stats.bytes) + kvmchan_rings_written(ch));
 KVMCHAN_COUNTER(rx_records, READ_ONCE(ch->rx_stats.records));
 KVMCHAN_COUNTER(tx_records, READ_ONCE(ch->tx_stats.records));
 KVMCHAN_COUNTER(doorbells_sent, atomic64_read(&ch->doorbells));

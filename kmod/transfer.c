@@ -52,7 +52,13 @@ static void kvmchan_break(struct kvmchan_channel *ch, const char *what)
 
 /* ---- readiness ---- */
 
-static unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
+/**
+ * kvmchan_sync_rx() - what the session says to the reader
+ * @ch: channel; the caller holds rx_lock
+ *
+ * Return: KVMCHAN_END as it applies, and what else the session says.
+ */
+unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 	unsigned int todo;
@@ -65,7 +71,13 @@ static unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
 	return todo;
 }
 
-static unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch)
+/**
+ * kvmchan_sync_tx() - what the session says to the writer
+ * @ch: channel; the caller holds tx_lock
+ *
+ * Return: KVMCHAN_END or KVMCHAN_HOLD as it applies, and what else there is.
+ */
+unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 	unsigned int todo;
@@ -123,7 +135,8 @@ int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 	if (READ_ONCE(ch->rx_shut))
 		return -ENODATA;
 	spin_lock(&ch->rx_lock);
-	ret = kvmchan_rx_look(ch, want, arm);
+	ret = ch->rx_mapped ? kvmchan_rings_look_rx(ch, want, arm) :
+			      kvmchan_rx_look(ch, want, arm);
 	if (!ret && arm)
 		ch->rx_stats.stalls++;
 	spin_unlock(&ch->rx_lock);
@@ -174,7 +187,8 @@ int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 	if (READ_ONCE(ch->tx_shut))
 		return -EPIPE;
 	spin_lock(&ch->tx_lock);
-	ret = kvmchan_tx_look(ch, want, arm);
+	ret = ch->tx_mapped ? kvmchan_rings_look_tx(ch, want, arm) :
+			      kvmchan_tx_look(ch, want, arm);
 	if (!ret && arm)
 		ch->tx_stats.stalls++;
 	spin_unlock(&ch->tx_lock);
@@ -440,11 +454,14 @@ static ssize_t kvmchan_transmit_record(struct kvmchan_channel *ch,
  * @fault: out: pages of @to have to be faulted in
  *
  * Context: process, inside kd->srcu.
- * Return: bytes, 0 only with *@fault; -EAGAIN, -ENODATA end of file, -EPROTO.
+ * Return: bytes, 0 only with *@fault; -EAGAIN, -ENODATA end of file, -EPROTO,
+ * -EBUSY when a process has the ring mapped.
  */
 ssize_t kvmchan_receive(struct kvmchan_channel *ch, struct iov_iter *to,
 			u64 want, bool *fault)
 {
+	if (ch->rx_mapped)
+		return -EBUSY;
 	if (kvmchan_is_packet(ch))
 		return kvmchan_receive_record(ch, to, fault);
 	return kvmchan_receive_bytes(ch, to, want, fault);
@@ -457,11 +474,14 @@ ssize_t kvmchan_receive(struct kvmchan_channel *ch, struct iov_iter *to,
  * @fault: out: pages of @from have to be faulted in
  *
  * Context: process, inside kd->srcu.
- * Return: bytes, 0 only with *@fault; -EAGAIN, -EPIPE, -EPROTO, -EMSGSIZE.
+ * Return: bytes, 0 only with *@fault; -EAGAIN, -EPIPE, -EPROTO, -EMSGSIZE,
+ * -EBUSY when a process has the ring mapped.
  */
 ssize_t kvmchan_transmit(struct kvmchan_channel *ch, struct iov_iter *from,
 			 bool *fault)
 {
+	if (ch->tx_mapped)
+		return -EBUSY;
 	if (kvmchan_is_packet(ch))
 		return kvmchan_transmit_record(ch, from, fault);
 	return kvmchan_transmit_bytes(ch, from, fault);
@@ -479,6 +499,8 @@ u64 kvmchan_rx_ready(struct kvmchan_channel *ch)
 
 	if (kvmchan_rx_state(ch, 1, false) <= 0)
 		return 0;
+	if (READ_ONCE(ch->rx_mapped))
+		return kvmchan_rings_ready(ch);
 	spin_lock(&ch->rx_lock);
 	used = kvmchan_rx_used(&ch->rx);
 	spin_unlock(&ch->rx_lock);
@@ -512,8 +534,11 @@ u64 kvmchan_tx_space(struct kvmchan_channel *ch)
 	u64 space = 0;
 
 	spin_lock(&ch->tx_lock);
-	if (!(kvmchan_sync_tx(ch) & (KVMCHAN_END | KVMCHAN_HOLD)) &&
-	    !kvmchan_tx_refresh(&ch->tx))
+	if (kvmchan_sync_tx(ch) & (KVMCHAN_END | KVMCHAN_HOLD))
+		space = 0;
+	else if (ch->tx_mapped)
+		space = kvmchan_rings_space(ch);
+	else if (!kvmchan_tx_refresh(&ch->tx))
 		space = kvmchan_tx_free(&ch->tx);
 	spin_unlock(&ch->tx_lock);
 	return space;

@@ -37,6 +37,11 @@ TYPED_TEST(module_files, packets)
 	this->run("file_packets");
 }
 
+TYPED_TEST(module_files, mapped_rings)
+{
+	this->run("mapped_rings");
+}
+
 TYPED_TEST(module_files, ioctls)
 {
 	this->run("file_ioctls");
