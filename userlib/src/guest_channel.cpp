@@ -389,11 +389,9 @@ int guest_channel::counters(channel_counters &out) noexcept
 	} catch (const std::exception &) {
 		return -ENOMEM;
 	}
-	/* What the driver has not seen; that it rang, it has. */
+	/* What the driver cannot see: it sees bytes, and rings itself. */
 	const direction_counters &rx = reader_.counters(), &tx = writer_.counters();
 
-	out.rx_bytes += value(rx.bytes);
-	out.tx_bytes += value(tx.bytes);
 	out.rx_records += value(rx.records);
 	out.tx_records += value(tx.records);
 	out.doorbells_suppressed += value(rx.doorbells_suppressed) + value(tx.doorbells_suppressed);

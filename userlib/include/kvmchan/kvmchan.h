@@ -370,7 +370,10 @@ KVMCHAN_API int kvmchan_channel_reconnect(struct kvmchan_channel *channel);
 KVMCHAN_API int kvmchan_channel_lowat(struct kvmchan_channel *channel, struct kvmchan_lowat *out);
 KVMCHAN_API int kvmchan_channel_set_lowat(struct kvmchan_channel *channel, const struct kvmchan_lowat *marks);
 
-/** What was counted: on the host since the end was opened, in a guest since the device came. */
+/**
+ * What was counted: on the host since the end was opened, in a guest since the
+ * device came. Of rings that a guest has mapped, bytes are with record heads.
+ */
 struct kvmchan_counters {
 	size_t struct_size;
 	uint64_t rx_bytes;
