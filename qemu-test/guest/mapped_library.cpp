@@ -330,7 +330,7 @@ TEST_F(mapped_hostile, indices_that_make_no_sense)
 		EXPECT_EQ(to_text(b.peek()), "0123");
 		auto &prod = raw.index("small", 0).tx_prod;
 		kvmchan_store(&prod, kvmchan_load(&prod) + (forward ? 5000 : ~__u64{0}));
-		b.consume(1);
+		b.consume(4);
 		EXPECT_EQ(peek_error(b), std::errc::protocol_error);
 		EXPECT_EQ(peek_error(b), std::errc::protocol_error);
 		EXPECT_EQ(reserve_error(b), std::errc::protocol_error);
