@@ -170,6 +170,23 @@ TEST(channel_hostile, a_consumer_that_moves_while_room_is_reserved)
 	EXPECT_EQ(ec, std::errc::protocol_error);
 }
 
+/* As if it had paired with another session of ours: the ring is not ours. */
+TEST(channel_hostile, a_session_that_is_refused_while_a_window_is_open)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+	std::error_code ec;
+
+	connect(a, b);
+	a.write_some(as_bytes("0123"));
+	EXPECT_EQ(b.peek().size(), 4U);
+	control_of(where).side[0].session.link += __u64{1} << KVMCHAN_LINK_ACKED_SHIFT;
+	EXPECT_TRUE(b.peek(100).empty());
+	b.consume(1, ec);
+	EXPECT_EQ(ec, std::errc::invalid_argument);
+	EXPECT_TRUE(b.peek().empty());
+}
+
 TEST(channel_hostile, a_records_head_that_changes_under_its_window)
 {
 	for (const std::uint32_t length : {0U, 1U, 4000U, 0xffffffffU}) {
