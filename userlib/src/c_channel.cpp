@@ -128,6 +128,46 @@ int kvmchan_channel_recv(kvmchan_channel *channel, void *to, size_t size, size_t
 	return result;
 }
 
+ssize_t kvmchan_channel_send_many(kvmchan_channel *channel, const iovec *records, size_t count)
+{
+	return channel->it->send_many({records, count});
+}
+
+ssize_t kvmchan_channel_recv_many(kvmchan_channel *channel, iovec *records, size_t count)
+{
+	return channel->it->recv_many({records, count});
+}
+
+int kvmchan_channel_reserve(kvmchan_channel *channel, size_t least, void **data, size_t *size)
+{
+	std::span<std::byte> window;
+	const int error = channel->it->reserve(least, window);
+
+	*data = window.data();
+	*size = window.size();
+	return error;
+}
+
+int kvmchan_channel_commit(kvmchan_channel *channel, size_t size)
+{
+	return channel->it->commit(size);
+}
+
+int kvmchan_channel_peek(kvmchan_channel *channel, size_t least, const void **data, size_t *size)
+{
+	std::span<const std::byte> window;
+	const int found = channel->it->peek(least, window);
+
+	*data = window.data();
+	*size = window.size();
+	return found;
+}
+
+int kvmchan_channel_consume(kvmchan_channel *channel, size_t size)
+{
+	return channel->it->consume(size);
+}
+
 int kvmchan_channel_wait(kvmchan_channel *channel, unsigned int events, int64_t timeout_ns)
 {
 	if (events & ~(event_readable | event_writable | event_hangup))

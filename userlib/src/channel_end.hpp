@@ -4,6 +4,7 @@
 #define KVMCHAN_CHANNEL_END_HPP
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -13,15 +14,16 @@
 #include <string_view>
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
+#include "ring_reader.hpp"
+#include "ring_writer.hpp"
 #include "spin.h"
 #include "uapi/kvmchan.h"
 
 namespace kvmchan::detail {
 
 class region;
-
-enum class direction : unsigned { rx, tx };
 
 /** Conditions to wait for, and found; the values are those of the C API. */
 using event_mask = unsigned;
@@ -38,7 +40,7 @@ struct channel_options {
 	/** 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
-	/** Host: how long a reader looks before it sleeps, where that pays; 0: not at all. */
+	/** How long a reader looks before it sleeps, where that pays; 0: not at all. Not for a node. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{KVMCHAN_SPIN_DEFAULT_US};
 };
 
@@ -79,6 +81,23 @@ public:
 	/** 1 and the record's whole length, 0 at the end, or an error. */
 	virtual int recv(std::span<std::byte> to, std::size_t &length) noexcept = 0;
 	virtual int send(std::span<const std::byte> record) noexcept = 0;
+	/** As many records as go at once: how many, or an error. */
+	virtual ssize_t send_many(std::span<const iovec> records) noexcept = 0;
+	virtual ssize_t recv_many(std::span<iovec> records) noexcept = 0;
+
+	/** 0 and a window on free room, at least @p least; or an error. */
+	int reserve(std::size_t least, std::span<std::byte> &window) noexcept
+	{
+		return quick_tx_ && tx_->quick_reserve(least, window) ? 0 : wait_reserve(least, window);
+	}
+	int commit(std::size_t size) noexcept { return tx_ ? tx_->commit(size) : size ? -EINVAL : 0; }
+	/** 1 and a window on what is there, 0 at the end, or an error. */
+	int peek(std::size_t least, std::span<const std::byte> &window) noexcept
+	{
+		return quick_rx_ && rx_->quick_peek(least, window) ? 1 : wait_peek(least, window);
+	}
+	int consume(std::size_t size) noexcept { return rx_ ? rx_->consume(size) : size ? -EINVAL : 0; }
+
 	/** The events of @p interest (and hang-up) that are there; 0: time-out. */
 	virtual int wait(event_mask interest, std::chrono::nanoseconds timeout) noexcept = 0;
 
@@ -93,6 +112,20 @@ public:
 	virtual int lowat(kvmchan_lowat &out) noexcept = 0;
 	virtual int set_lowat(const kvmchan_lowat &marks) noexcept = 0;
 	virtual int counters(channel_counters &out) noexcept = 0;
+
+protected:
+	virtual int wait_reserve(std::size_t least, std::span<std::byte> &window) noexcept = 0;
+	virtual int wait_peek(std::size_t least, std::span<const std::byte> &window) noexcept = 0;
+
+	/*
+	 * The halves whose rings are mapped, so that a message costs no virtual
+	 * call. Quick: while no call of that direction has found that it would
+	 * have to wait. Each pair is for its direction's thread alone.
+	 */
+	ring_reader *rx_ = nullptr;
+	ring_writer *tx_ = nullptr;
+	bool quick_rx_ = false;
+	bool quick_tx_ = false;
 };
 
 } // namespace kvmchan::detail

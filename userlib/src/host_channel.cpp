@@ -15,13 +15,6 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-/*
- * How often a call that must not wait tries again because the peer moved while
- * it was about to give up. A peer that never rests does not keep it here: the
- * handle is left readable instead.
- */
-constexpr unsigned tries_max = 4;
-
 clock::time_point deadline_of(nanoseconds timeout) noexcept
 {
 	const auto now = clock::now();
@@ -44,14 +37,16 @@ std::unique_ptr<channel_end> channel_end::open_host(std::shared_ptr<region> wher
 }
 
 host_channel::host_channel(host_slot slot, const channel_options &options)
-	: may_read_{options.read}, may_write_{options.write}, nonblocking_{options.nonblocking},
-	  reader_spin_{options.busy_poll}
+	: ring_channel{options.nonblocking, options.busy_poll}, may_read_{options.read}, may_write_{options.write}
 {
+	const std::span<const std::byte> read_here = slot.data(1 - slot.side());
+	const std::span<std::byte> written_here = slot.data(slot.side());
+
 	if (!options.read && !options.write)
 		fail(EINVAL, "channel: neither for reading nor for writing");
 	link_ = std::make_unique<host_link>(std::move(slot), reader_.ring(), writer_.ring(), kept_flags(options));
-	reader_.start(*link_, packet());
-	writer_.start(*link_, packet());
+	reader_.start(*link_, read_here, packet());
+	writer_.start(*link_, written_here, packet());
 	if (options.rx_lowat || options.tx_lowat) {
 		const kvmchan_lowat marks{options.rx_lowat ? options.rx_lowat : reader_.lowat(),
 		                          options.tx_lowat ? options.tx_lowat : writer_.lowat()};
@@ -77,7 +72,7 @@ wait_set *host_channel::set_of(sleeper who) noexcept
 	return sets_[who].get();
 }
 
-void host_channel::sleep(sleeper who, nanoseconds limit) noexcept
+void host_channel::sleep_in(sleeper who, nanoseconds limit) noexcept
 {
 	const nanoseconds poll = paces_[who].next(link_->source());
 	const bool poll_first = poll.count() > 0 && (limit.count() < 0 || poll < limit);
@@ -86,79 +81,31 @@ void host_channel::sleep(sleeper who, nanoseconds limit) noexcept
 		count(link_->counters().interrupts);
 }
 
-/*
- * The order that loses no wake-up, here and where a call sleeps: take the edges
- * that are there; arm, and look once more; sleep (or say that it would block).
- * What happens before the look is seen by it, what happens after it is an edge.
- */
-template <typename Arm>
-ssize_t host_channel::would_block(direction which, Arm arm) noexcept
+int host_channel::settle_to_sleep(direction which) noexcept
 {
-	ready_handle *const handle = handle_.load(std::memory_order_acquire);
+	wait_set *const set = set_of(sleeper_of(which));
 
-	if (handle)
-		handle->settle(which);
-	if (const int armed = arm())
-		return armed < 0 ? armed : 0;
-	if (handle)
-		handle->poll_in(handle_pace_.next(link_->source()));
-	return -EAGAIN;
+	if (!set)
+		return -EMFILE;
+	set->take();
+	return 0;
 }
 
-/*
- * @p attempt does the work or returns -EAGAIN; @p spin looks for a while and
- * says whether it saw something; @p arm asks for a wake-up and returns 1 when
- * it is worth another attempt.
- */
-template <typename Try, typename Spin, typename Arm>
-ssize_t host_channel::run(direction which, Try attempt, Spin spin, Arm arm) noexcept
+int host_channel::sleep(direction which, std::uint64_t) noexcept
 {
-	const sleeper who = which == direction::rx ? sleeping_reader : sleeping_writer;
-	bool woken = false;
-
-	for (unsigned tries = 0;; ++tries) {
-		const ssize_t done = attempt();
-
-		if (done != -EAGAIN) {
-			paces_[who].reset();
-			handle_pace_.reset();
-			if (ready_handle *const handle = handle_.load(std::memory_order_acquire))
-				handle->progress(which);
-			return done;
-		}
-		if (woken)
-			count(link_->counters().empty_interrupts);
-		woken = false;
-		if (spin())
-			continue;
-		if (nonblocking()) {
-			if (const ssize_t error = would_block(which, arm))
-				return error;
-			if (tries < tries_max)
-				continue;
-			if (ready_handle *const handle = handle_.load(std::memory_order_acquire))
-				handle->raise();
-			return -EAGAIN;
-		}
-		wait_set *const set = set_of(who);
-
-		if (!set)
-			return -EMFILE;
-		set->take();
-		if (const int armed = arm()) {
-			if (armed < 0)
-				return armed;
-			continue;
-		}
-		sleep(who, no_limit);
-		woken = true;
-	}
+	sleep_in(sleeper_of(which), no_limit);
+	return 0;
 }
 
-/* Not armed, so that the peer does not ring meanwhile. */
-bool host_channel::spin_for(std::uint64_t least) noexcept
+void host_channel::moved(direction which) noexcept
 {
-	return reader_.live() && reader_spin_([&] { return reader_.came(least); });
+	paces_[sleeper_of(which)].reset();
+	handle_pace_.reset();
+}
+
+void host_channel::time_handle(ready_handle &handle) noexcept
+{
+	handle.poll_in(handle_pace_.next(link_->source()));
 }
 
 ssize_t host_channel::read(std::span<std::byte> to) noexcept
@@ -173,13 +120,7 @@ ssize_t host_channel::read(std::span<std::byte> to) noexcept
 
 		return got <= 0 ? got : static_cast<ssize_t>(std::min(length, to.size()));
 	}
-	/* Who does not wait takes what there is; who waits, waits for the mark. */
-	const auto mark = [&] { return std::min<std::uint64_t>(reader_.lowat(), to.size()); };
-
-	return run(
-		direction::rx, [&] { return reader_.take(to, nonblocking() ? 1 : mark()); },
-		[&] { return spin_for(nonblocking() ? 1 : mark()); },
-		[&] { return reader_.arm(nonblocking() ? reader_.lowat() : mark()); });
+	return ring_read(to);
 }
 
 int host_channel::recv(std::span<std::byte> to, std::size_t &length) noexcept
@@ -191,21 +132,14 @@ int host_channel::recv(std::span<std::byte> to, std::size_t &length) noexcept
 		return -ENOTSUP;
 	if (to.empty())
 		return -EINVAL;
-	return static_cast<int>(run(
-		direction::rx, [&] { return reader_.take_record(to, length); }, [&] { return spin_for(1); },
-		[&] { return reader_.arm(1); }));
+	return ring_recv(to, length);
 }
 
 ssize_t host_channel::write(std::span<const std::byte> from) noexcept
 {
 	if (!may_write_)
 		return -EBADF;
-	if (from.empty())
-		return 0;
-	/* Room comes by half a ring at a time: far too seldom to look for it. */
-	return run(
-		direction::tx, [&] { return packet() ? writer_.put_record(from) : writer_.put(from); },
-		[] { return false; }, [&] { return writer_.arm(writer_.wanted()); });
+	return from.empty() ? 0 : ring_write(from);
 }
 
 int host_channel::send(std::span<const std::byte> record) noexcept
@@ -219,13 +153,70 @@ int host_channel::send(std::span<const std::byte> record) noexcept
 	return sent < 0 ? static_cast<int>(sent) : 0;
 }
 
+ssize_t host_channel::send_many(std::span<const iovec> records) noexcept
+{
+	if (!may_write_)
+		return -EBADF;
+	return packet() ? ring_send_many(records) : -ENOTSUP;
+}
+
+ssize_t host_channel::recv_many(std::span<iovec> records) noexcept
+{
+	if (!may_read_)
+		return -EBADF;
+	if (!packet())
+		return -ENOTSUP;
+	return records.empty() ? -EINVAL : ring_recv_many(records);
+}
+
+/* Maps the ring that side @p side writes two times in a row. */
+std::error_code host_channel::show_ring(ring_view &view, unsigned side) noexcept
+{
+	const kvmchan_slot &slot = link_->slot().slot();
+	region &where = link_->slot().where();
+	std::error_code ec;
+	ring_view made{where.fd(), slot.data[side], slot.data_size[side], side == link_->slot().side(), ec};
+
+	if (!ec && where.guarded())
+		made.guard(where.bytes(), ec);
+	if (!ec)
+		view = std::move(made);
+	return ec;
+}
+
+int host_channel::wait_reserve(std::size_t least, std::span<std::byte> &window) noexcept
+{
+	if (!may_write_)
+		return -EBADF;
+	if (!tx_) {
+		if (const std::error_code ec = show_ring(tx_view_, link_->slot().side()))
+			return -ec.value();
+		writer_.show(tx_view_.bytes());
+		tx_ = &writer_;
+	}
+	return ring_reserve(least, window);
+}
+
+int host_channel::wait_peek(std::size_t least, std::span<const std::byte> &window) noexcept
+{
+	if (!may_read_)
+		return -EBADF;
+	if (!rx_) {
+		if (const std::error_code ec = show_ring(rx_view_, 1 - link_->slot().side()))
+			return -ec.value();
+		reader_.show(rx_view_.bytes());
+		rx_ = &reader_;
+	}
+	return ring_peek(least, window);
+}
+
 /* What is there of @p interest, without arming. */
 int host_channel::find_events(event_mask interest) noexcept
 {
 	const kvmchan_state state = link_->state();
 	event_mask found = 0;
 
-	if ((interest & event_readable) && may_read_ && reader_.probe(packet() ? 1 : reader_.lowat()))
+	if ((interest & event_readable) && may_read_ && reader_.probe(reader_.wanted()))
 		found |= event_readable;
 	if ((interest & event_writable) && may_write_ && writer_.probe(writer_.wanted()))
 		found |= event_writable;
@@ -239,7 +230,7 @@ int host_channel::arm_events(event_mask interest) noexcept
 	int ready = 0;
 
 	if ((interest & event_readable) && may_read_)
-		ready |= reader_.arm(packet() ? 1 : reader_.lowat());
+		ready |= reader_.arm(reader_.wanted());
 	if ((interest & event_writable) && may_write_)
 		ready |= writer_.arm(writer_.wanted());
 	return ready;
@@ -261,33 +252,13 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 
 		if (timeout.count() >= 0 && left.count() <= 0)
 			return 0;
-		if (reads && spin_for(packet() ? 1 : reader_.lowat()))
+		if (reads && spin_for(reader_.wanted()))
 			continue;
 		set->take();
 		if (arm_events(interest) || find_events(0))
 			continue;
-		sleep(who, left);
+		sleep_in(who, left);
 	}
-}
-
-int host_channel::native_handle() noexcept
-{
-	const std::lock_guard lock{handle_mutex_};
-
-	if (handle_owner_)
-		return handle_owner_->fd();
-	try {
-		auto made = std::make_unique<ready_handle>(true);
-
-		link_->watch(made->set());
-		handle_owner_ = std::move(made);
-	} catch (const std::system_error &error) {
-		return -error.code().value();
-	} catch (const std::bad_alloc &) {
-		return -ENOMEM;
-	}
-	handle_.store(handle_owner_.get(), std::memory_order_release);
-	return handle_owner_->fd();
 }
 
 int host_channel::device_handle() const noexcept
@@ -373,15 +344,19 @@ int host_channel::set_lowat(const kvmchan_lowat &marks) noexcept
 
 int host_channel::counters(channel_counters &out) noexcept
 {
-	const host_counters &from = link_->counters();
-	const auto value = [](const std::atomic<std::uint64_t> &counter) {
-		return counter.load(std::memory_order_relaxed);
-	};
+	const direction_counters &rx = reader_.counters(), &tx = writer_.counters();
+	const link_counters &both = link_->counters();
 
-	out = {value(from.rx_bytes),   value(from.tx_bytes),       value(from.rx_records),
-	       value(from.tx_records), value(from.doorbells_sent), value(from.doorbells_suppressed),
-	       value(from.interrupts), value(from.empty_interrupts), value(from.ring_full),
-	       value(from.protocol_errors)};
+	out.rx_bytes = value(rx.bytes);
+	out.tx_bytes = value(tx.bytes);
+	out.rx_records = value(rx.records);
+	out.tx_records = value(tx.records);
+	out.doorbells_sent = value(rx.doorbells_sent) + value(tx.doorbells_sent) + value(both.doorbells_sent);
+	out.doorbells_suppressed = value(rx.doorbells_suppressed) + value(tx.doorbells_suppressed);
+	out.interrupts = value(both.interrupts);
+	out.empty_interrupts = value(both.empty_interrupts);
+	out.ring_full = value(tx.ring_full);
+	out.protocol_errors = value(both.protocol_errors);
 	return 0;
 }
 

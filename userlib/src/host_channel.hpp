@@ -3,21 +3,17 @@
 #ifndef KVMCHAN_HOST_CHANNEL_HPP
 #define KVMCHAN_HOST_CHANNEL_HPP
 
-#include <atomic>
-#include <chrono>
+#include <array>
 #include <memory>
-#include <mutex>
 
-#include "busy_poll.hpp"
-#include "channel_end.hpp"
-#include "host_reader.hpp"
-#include "host_writer.hpp"
-#include "ready_handle.hpp"
+#include "host_link.hpp"
+#include "ring_channel.hpp"
+#include "ring_view.hpp"
 
 namespace kvmchan::detail {
 
 /** See channel_end. Reader and writer each sleep on a wait_set of their own. */
-class host_channel final : public channel_end {
+class host_channel final : public ring_channel {
 public:
 	host_channel(host_slot slot, const channel_options &options);
 
@@ -25,11 +21,11 @@ public:
 	ssize_t write(std::span<const std::byte> from) noexcept override;
 	int recv(std::span<std::byte> to, std::size_t &length) noexcept override;
 	int send(std::span<const std::byte> record) noexcept override;
+	ssize_t send_many(std::span<const iovec> records) noexcept override;
+	ssize_t recv_many(std::span<iovec> records) noexcept override;
 	int wait(event_mask interest, std::chrono::nanoseconds timeout) noexcept override;
 
-	int native_handle() noexcept override;
 	int device_handle() const noexcept override;
-	bool nonblocking() const noexcept override { return nonblocking_.load(std::memory_order_relaxed); }
 	int set_nonblocking(bool on) noexcept override;
 
 	int info(kvmchan_info &out) noexcept override;
@@ -43,30 +39,36 @@ private:
 	/* Who sleeps where. A set is made when it is first needed. */
 	enum sleeper : unsigned { sleeping_reader, sleeping_writer, sleeping_both, sleepers };
 
-	template <typename Try, typename Spin, typename Arm>
-	ssize_t run(direction which, Try attempt, Spin spin, Arm arm) noexcept;
-	bool spin_for(std::uint64_t least) noexcept;
-	template <typename Arm>
-	ssize_t would_block(direction which, Arm arm) noexcept;
-	void sleep(sleeper who, std::chrono::nanoseconds limit) noexcept;
+	int wait_reserve(std::size_t least, std::span<std::byte> &window) noexcept override;
+	int wait_peek(std::size_t least, std::span<const std::byte> &window) noexcept override;
+	ring_link &link() noexcept override { return *link_; }
+	int settle_to_sleep(direction which) noexcept override;
+	int sleep(direction which, std::uint64_t want) noexcept override;
+	void moved(direction which) noexcept override;
+	void time_handle(ready_handle &handle) noexcept override;
+	void watch(wait_set &set) override { link_->watch(set); }
+	bool handle_needs_timer() const noexcept override { return true; }
+
+	static sleeper sleeper_of(direction which) noexcept
+	{
+		return which == direction::rx ? sleeping_reader : sleeping_writer;
+	}
+	void sleep_in(sleeper who, std::chrono::nanoseconds limit) noexcept;
 	int find_events(event_mask interest) noexcept;
 	int arm_events(event_mask interest) noexcept;
 	wait_set *set_of(sleeper who) noexcept;
+	std::error_code show_ring(ring_view &view, unsigned side) noexcept;
 	bool packet() const noexcept { return link_->slot().slot().mode == KVMCHAN_MODE_PACKET; }
 
-	host_reader reader_;
-	host_writer writer_;
 	std::unique_ptr<host_link> link_;
+	/* Unmapped before the region that they are of. */
+	ring_view rx_view_;
+	ring_view tx_view_;
 	bool may_read_;
 	bool may_write_;
-	std::atomic<bool> nonblocking_;
 	std::array<std::unique_ptr<wait_set>, sleepers> sets_;
 	std::array<poll_pace, sleepers> paces_;
 	poll_pace handle_pace_;
-	busy_poll reader_spin_;
-	std::mutex handle_mutex_; /* making handle_ */
-	std::atomic<ready_handle *> handle_{nullptr};
-	std::unique_ptr<ready_handle> handle_owner_;
 };
 
 } // namespace kvmchan::detail

@@ -70,14 +70,14 @@ int host_link::reopen(kvmchan_rx &rx, kvmchan_tx &tx) noexcept
 
 unsigned host_link::settle(unsigned todo) noexcept
 {
-	if (todo & KVMCHAN_RING_PEER)
-		kick(true);
+	if ((todo & KVMCHAN_RING_PEER) && slot_.ring_peer())
+		count(counters_.doorbells_sent);
 	if (todo & KVMCHAN_CHANGED)
 		wake();
 	return todo & (KVMCHAN_END | KVMCHAN_HOLD);
 }
 
-unsigned host_link::sync_rx(kvmchan_rx &rx) noexcept
+unsigned host_link::sync_rx(kvmchan_rx &rx, std::uint64_t) noexcept
 {
 	const std::lock_guard lock{mutex_};
 
@@ -85,7 +85,7 @@ unsigned host_link::sync_rx(kvmchan_rx &rx) noexcept
 	return settle(kvmchan_session_sync_rx(&session_, &rx));
 }
 
-unsigned host_link::sync_tx(kvmchan_tx &tx) noexcept
+unsigned host_link::sync_tx(kvmchan_tx &tx, std::uint64_t) noexcept
 {
 	const std::lock_guard lock{mutex_};
 
@@ -132,14 +132,9 @@ int host_link::broken() noexcept
 	return -EPROTO;
 }
 
-void host_link::kick(bool due) noexcept
+bool host_link::ring_peer(direction) noexcept
 {
-	if (!due) {
-		count(counters_.doorbells_suppressed);
-		return;
-	}
-	if (slot_.ring_peer())
-		count(counters_.doorbells_sent);
+	return slot_.ring_peer();
 }
 
 void host_link::wake() noexcept

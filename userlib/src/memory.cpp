@@ -122,9 +122,10 @@ std::string with_size(const std::string &what, std::uint64_t size)
 
 } // namespace
 
-mapping::mapping(int fd, std::size_t size, std::error_code &ec) noexcept
+mapping::mapping(int fd, std::uint64_t offset, std::size_t size, bool writable, std::error_code &ec) noexcept
 {
-	void *const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	const int access = PROT_READ | (writable ? PROT_WRITE : 0);
+	void *const at = ::mmap(nullptr, size, access, MAP_SHARED, fd, static_cast<off_t>(offset));
 
 	if (at == MAP_FAILED) {
 		ec = last_error();

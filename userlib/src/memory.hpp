@@ -24,7 +24,9 @@ public:
 	~mapping() { reset(); }
 
 	/** Maps the first @p size bytes of @p fd, shared, read-write. */
-	mapping(int fd, std::size_t size, std::error_code &ec) noexcept;
+	mapping(int fd, std::size_t size, std::error_code &ec) noexcept : mapping{fd, 0, size, true, ec} {}
+	/** Maps @p size bytes from @p offset, shared. */
+	mapping(int fd, std::uint64_t offset, std::size_t size, bool writable, std::error_code &ec) noexcept;
 
 	std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
 	void reset() noexcept;

@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 
-#include "channel_end.hpp"
+#include "direction.hpp"
 #include "wait_set.hpp"
 
 namespace kvmchan::detail {

@@ -48,6 +48,7 @@ public:
 	std::span<std::byte> bytes() const noexcept { return memory_.bytes(); }
 	int fd() const noexcept { return memory_.fd(); }
 	bool sealed() const noexcept { return memory_.sealed(); }
+	bool guarded() const noexcept { return guarded_; }
 	/** Null when the region was not attached through a server. */
 	region_bells *bells() const noexcept { return bells_.get(); }
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdint>
 #include <mutex>
+#include <string>
 
 #include <sys/mman.h>
 
@@ -20,11 +21,15 @@ struct guard {
 	std::atomic<std::byte *> start{nullptr};
 	std::atomic<std::size_t> size{0};
 	std::atomic<bool> lost{false};
+	/* What is lost with it. */
+	std::atomic<guard *> whole{nullptr};
 };
 
 static_assert(std::atomic<std::byte *>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
-std::array<guard, 64> guards;
+constexpr std::size_t guards_max = 256;
+
+std::array<guard, guards_max> guards;
 std::mutex guards_mutex;
 struct sigaction previous;
 
@@ -58,10 +63,13 @@ void on_bus_error(int signal, siginfo_t *info, void *context)
 	guard *const hit = find_guard(info->si_addr);
 
 	if (hit && ::mmap(hit->start.load(), hit->size.load(), PROT_READ | PROT_WRITE,
-	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED) {
 		hit->lost.store(true, std::memory_order_release);
-	else
+		if (guard *const whole = hit->whole.load(std::memory_order_relaxed))
+			whole->lost.store(true, std::memory_order_release);
+	} else {
 		pass_on(signal, info, context);
+	}
 	errno = saved;
 }
 
@@ -80,6 +88,20 @@ void install_handler()
 	installed = true;
 }
 
+void add_guard(std::span<std::byte> mapping, guard *whole)
+{
+	for (guard &entry : guards) {
+		if (entry.start.load(std::memory_order_relaxed))
+			continue;
+		entry.lost.store(false, std::memory_order_relaxed);
+		entry.whole.store(whole, std::memory_order_relaxed);
+		entry.size.store(mapping.size(), std::memory_order_relaxed);
+		entry.start.store(mapping.data(), std::memory_order_release);
+		return;
+	}
+	fail(ENOSPC, std::to_string(guards_max) + " mappings are guarded against SIGBUS already");
+}
+
 } // namespace
 
 void guard_mapping(std::span<std::byte> mapping)
@@ -87,15 +109,14 @@ void guard_mapping(std::span<std::byte> mapping)
 	const std::lock_guard lock{guards_mutex};
 
 	install_handler();
-	for (guard &entry : guards) {
-		if (entry.start.load(std::memory_order_relaxed))
-			continue;
-		entry.lost.store(false, std::memory_order_relaxed);
-		entry.size.store(mapping.size(), std::memory_order_relaxed);
-		entry.start.store(mapping.data(), std::memory_order_release);
-		return;
-	}
-	fail(ENOSPC, "64 regions are guarded against SIGBUS already");
+	add_guard(mapping, nullptr);
+}
+
+void guard_part(std::span<std::byte> mapping, std::span<const std::byte> whole)
+{
+	const std::lock_guard lock{guards_mutex};
+
+	add_guard(mapping, find_guard(whole.data()));
 }
 
 void unguard_mapping(std::span<std::byte> mapping) noexcept

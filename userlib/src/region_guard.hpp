@@ -18,8 +18,10 @@ namespace kvmchan::detail {
  * installed before.
  */
 
-/** Guards a mapping. Throws std::system_error (ENOSPC: 64 are guarded). */
+/** Guards a mapping. Throws std::system_error (ENOSPC: too many are guarded). */
 void guard_mapping(std::span<std::byte> mapping);
+/** The same for another mapping of memory that is guarded: both are lost together. */
+void guard_part(std::span<std::byte> mapping, std::span<const std::byte> whole);
 /** Before it is unmapped. */
 void unguard_mapping(std::span<std::byte> mapping) noexcept;
 /** Whether an access to a guarded mapping failed. */

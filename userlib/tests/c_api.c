@@ -154,6 +154,35 @@ static void check_records(struct kvmchan_region *region)
 	kvmchan_channel_close(b);
 }
 
+static void check_windows(struct kvmchan_region *region)
+{
+	struct kvmchan_channel *a, *b;
+	char text[2][8] = { "one", "other" };
+	struct iovec out[2] = { { text[0], 3 }, { text[1], 5 } };
+	char buffer[2][8];
+	struct iovec in[2] = { { buffer[0], 8 }, { buffer[1], 8 } };
+	const void *seen;
+	void *room;
+	size_t size;
+
+	CHECK(kvmchan_channel_connect(region, "records", NULL, &a) == 0);
+	CHECK(kvmchan_channel_connect(region, "records", NULL, &b) == 0);
+	CHECK(kvmchan_channel_commit(a, 0) == 0 && kvmchan_channel_commit(a, 1) == -EINVAL);
+	CHECK(kvmchan_channel_reserve(a, 5000, &room, &size) == -EMSGSIZE && !room && !size);
+	CHECK(kvmchan_channel_reserve(a, 5, &room, &size) == 0 && size == 4088);
+	memcpy(room, "hello", 5);
+	CHECK(kvmchan_channel_commit(a, 5) == 0);
+	CHECK(kvmchan_channel_peek(b, 1, &seen, &size) == 1 && size == 5 && !memcmp(seen, "hello", 5));
+	CHECK(kvmchan_channel_consume(b, 6) == -EINVAL && kvmchan_channel_consume(b, 5) == 0);
+	CHECK(kvmchan_channel_send_many(a, out, 2) == 2);
+	CHECK(kvmchan_channel_recv_many(b, in, 2) == 2);
+	CHECK(in[1].iov_len == 5 && !memcmp(buffer[1], "other", 5));
+	kvmchan_channel_close(a);
+	CHECK(kvmchan_channel_peek(b, 1, &seen, &size) == 0 && !size);
+	CHECK(kvmchan_channel_recv_many(b, in, 2) == 0);
+	kvmchan_channel_close(b);
+}
+
 static void check_memory(struct kvmchan_region *region)
 {
 	struct kvmchan_memory *a, *b;
@@ -193,6 +222,7 @@ int main(void)
 	check_table(region);
 	check_bytes(region);
 	check_records(region);
+	check_windows(region);
 	check_memory(region);
 	check_devices();
 	kvmchan_region_close(region);

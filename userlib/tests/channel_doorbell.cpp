@@ -78,7 +78,11 @@ INSTANTIATE_TEST_SUITE_P(
                         transfer{packet, 4096, how::edge_triggered, some},
                         transfer{stream, 4U << 20, how::blocking, many},
                         transfer{stream, 4U << 20, how::edge_triggered, many},
-                        transfer{packet, 4U << 20, how::edge_triggered, many}),
+                        transfer{packet, 4U << 20, how::edge_triggered, many},
+                        transfer{stream, 4096, how::blocking, some, calls::windows},
+                        transfer{stream, 4096, how::edge_triggered, some, calls::windows},
+                        transfer{packet, 4096, how::blocking, some, calls::windows},
+                        transfer{packet, 4096, how::edge_triggered, some, calls::batches}),
 	[](const auto &p) { return p.param.name(); });
 
 TEST_F(doorbell_test, a_sleeper_is_not_polling)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A peer that writes what it likes into the region.
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -126,6 +127,130 @@ TEST(channel_hostile, half_a_record_head)
 	EXPECT_EQ(ec, std::errc::protocol_error);
 }
 
+/* ---- windows ---- */
+
+TEST(channel_hostile, indices_that_move_while_a_window_is_open)
+{
+	const __u64 size = test_region::default_ring;
+
+	for (const __u64 move : {size + 1, ~__u64{0}, __u64{1} << 63}) {
+		const test_region where;
+		channel a = where.end(0, true), b = where.end(1, true);
+		std::error_code ec;
+
+		connect(a, b);
+		a.write_some(as_bytes("0123"));
+		EXPECT_EQ(b.peek(2).size(), 4U);
+		control_of(where).side[0].index.tx_prod += move;
+		b.consume(3);
+		b.consume(2, ec);
+		EXPECT_EQ(ec, std::errc::invalid_argument) << "the window is what it was";
+		b.consume(1);
+		b.peek(1, ec);
+		EXPECT_EQ(ec, std::errc::protocol_error) << move;
+		b.reserve(1, ec);
+		EXPECT_EQ(ec, std::errc::protocol_error);
+		EXPECT_EQ(b.counters().protocol_errors, 1U);
+	}
+}
+
+TEST(channel_hostile, a_consumer_that_moves_while_room_is_reserved)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+	std::error_code ec;
+
+	connect(a, b);
+	EXPECT_EQ(a.reserve(1, ec).size(), test_region::default_ring);
+	control_of(where).side[1].index.rx_cons += test_region::default_ring;
+	a.commit(test_region::default_ring - 1);
+	a.reserve(100, ec);
+	EXPECT_EQ(ec, std::errc::protocol_error);
+	a.commit(1, ec);
+	EXPECT_EQ(ec, std::errc::protocol_error);
+}
+
+/* As if it had paired with another session of ours: the ring is not ours. */
+TEST(channel_hostile, a_session_that_is_refused_while_a_window_is_open)
+{
+	const test_region where;
+	channel a = where.end(0, true), b = where.end(1, true);
+	std::error_code ec;
+
+	connect(a, b);
+	a.write_some(as_bytes("0123"));
+	EXPECT_EQ(b.peek().size(), 4U);
+	control_of(where).side[0].session.link += __u64{1} << KVMCHAN_LINK_ACKED_SHIFT;
+	EXPECT_TRUE(b.peek(100).empty());
+	b.consume(1, ec);
+	EXPECT_EQ(ec, std::errc::invalid_argument);
+	EXPECT_TRUE(b.peek().empty());
+}
+
+TEST(channel_hostile, a_records_head_that_changes_under_its_window)
+{
+	for (const std::uint32_t length : {0U, 1U, 4000U, 0xffffffffU}) {
+		const test_region where{channel_mode::packet};
+		channel a = where.end(0, true), b = where.end(1, true);
+
+		connect(a, b);
+		a.send(as_bytes("0123456789"));
+		a.send(as_bytes("next"));
+		EXPECT_EQ(to_text(b.peek()), "0123456789");
+		std::memcpy(where.bytes().data() + where.open().slots().front().offset[0], &length, sizeof(length));
+		EXPECT_EQ(to_text(b.peek()), "0123456789");
+		b.consume(10);
+		EXPECT_EQ(to_text(b.peek()), "next");
+	}
+}
+
+TEST(channel_hostile, a_bad_record_amidst_good_ones)
+{
+	for (const std::uint32_t length : {0U, 17U, 0xffffffffU}) {
+		const test_region where{channel_mode::packet};
+		channel a = where.end(0, true), b = where.end(1, true);
+		std::vector<std::byte> buffer(4096);
+		std::vector<iovec> in(4, {buffer.data(), buffer.size()});
+		std::error_code ec;
+
+		connect(a, b);
+		a.send(as_bytes("01234567"));
+		a.send(as_bytes("01234567"));
+		std::memcpy(where.bytes().data() + where.open().slots().front().offset[0] + 16, &length, sizeof(length));
+		EXPECT_EQ(b.recv_many(in, ec), 1U);
+		b.recv_many(in, ec);
+		EXPECT_EQ(ec, std::errc::protocol_error) << length;
+	}
+}
+
+/* Not where records begin: the room is whole units all the same. */
+TEST(channel_hostile, odd_indices_of_records)
+{
+	const test_region where{channel_mode::packet};
+	const __u64 size = test_region::default_ring;
+
+	/* A head that lies across the ring's end. */
+	control_of(where).side[0].index.tx_prod = size - 4;
+	channel a = where.end(0, true), b = where.end(1, true);
+
+	connect(a, b);
+	std::ranges::copy(as_bytes("across"), a.reserve(6).begin());
+	a.commit(6);
+	EXPECT_EQ(to_text(b.peek()), "across");
+	b.consume(6);
+	std::ranges::copy(as_bytes("and on"), a.reserve(6).begin());
+	a.commit(6);
+	control_of(where).side[1].index.rx_cons += 3;
+	a.reserve();
+	const std::size_t window = a.reserve().size();
+
+	a.commit(window);
+	const auto &words = control_of(where);
+
+	EXPECT_LE(words.side[0].index.tx_prod - words.side[1].index.rx_cons, size);
+	EXPECT_GT(words.side[0].index.tx_prod - words.side[1].index.rx_cons, size - 8);
+}
+
 TEST(channel_hostile, a_sleeper_is_woken_by_the_other_directions_error)
 {
 	const test_region where;
@@ -190,6 +315,24 @@ TEST(channel_hostile, tables_that_lie)
 	EXPECT_EQ(open_with([](sb &b, sl &) { b.generation |= 1; }), std::errc::timed_out);
 }
 
+/* Every byte of both windows is touched; who checks is the sanitizer, or the MMU. */
+void use_windows(channel &on, std::error_code &wrote, std::error_code &read)
+{
+	std::error_code ec;
+
+	for (int i = 0; i < 3; ++i) {
+		const auto room = on.reserve(8, wrote);
+
+		std::ranges::fill(room, std::byte{1});
+		on.commit(room.size() / 2, ec);
+		const auto there = on.peek(8, read);
+
+		if (std::ranges::count(there, std::byte{1}) > 0)
+			on.consume(there.size() / 2, ec);
+		on.consume(there.empty() ? 0 : 1, ec);
+	}
+}
+
 /* Random words everywhere, while both directions are in use. */
 TEST(channel_hostile, a_scribbler)
 {
@@ -210,7 +353,7 @@ TEST(channel_hostile, a_scribbler)
 		}};
 		const auto start = std::chrono::steady_clock::now();
 		std::vector<std::byte> buffer(5000);
-		unsigned broken = 0;
+		unsigned broken = 0, round = 0;
 		channel a = where.end(0, true);
 
 		// A second of it; longer only where the scribbler has not got its turn.
@@ -222,8 +365,12 @@ TEST(channel_hostile, a_scribbler)
 		while (going_on()) {
 			std::error_code wrote, read;
 
-			a.write_some(std::span{buffer}.first(mode == channel_mode::packet ? 100 : 5000), wrote);
-			a.read_some(buffer, read);
+			if (++round % 2) {
+				a.write_some(std::span{buffer}.first(mode == channel_mode::packet ? 100 : 5000), wrote);
+				a.read_some(buffer, read);
+			} else {
+				use_windows(a, wrote, read);
+			}
 			a.state();
 			broken += wrote == std::errc::protocol_error || read == std::errc::protocol_error;
 			for (const std::error_code &ec : {wrote, read})
@@ -261,6 +408,22 @@ TEST(channel_hostile, truncated_memory)
 		ASSERT_EQ(::truncate(path.c_str(), 0), 0);
 		write_error(a);
 		EXPECT_EQ(write_error(a), std::errc::no_such_device);
+		EXPECT_EQ(read_error(a), std::errc::no_such_device);
+	}
+	::unlink(path.c_str());
+	create_region(path, wanted);
+	{
+		channel a{region::open(path, guarded), "c", options};
+		std::error_code ec;
+		const auto window = a.reserve(1, ec);
+		const auto ring = static_cast<off_t>(region::open(path).slots().front().offset[0]);
+
+		/* Only what the window shows is gone. */
+		ASSERT_EQ(::truncate(path.c_str(), ring), 0);
+		std::ranges::fill(window, std::byte{1});
+		a.commit(window.size(), ec);
+		a.reserve(1, ec);
+		EXPECT_EQ(ec, std::errc::no_such_device) << "a window is guarded, too";
 		EXPECT_EQ(read_error(a), std::errc::no_such_device);
 	}
 	::unlink(path.c_str());

@@ -20,6 +20,20 @@ std::string name_of(const testing::TestParamInfo<transfer> &p)
 	return p.param.name();
 }
 
+const transfer window_transfers[] = {
+	{stream, 4096, how::blocking, some, calls::windows},
+	{stream, 4096, how::level_triggered, some, calls::windows},
+	{stream, 4096, how::edge_triggered, some, calls::windows},
+	{packet, 4096, how::blocking, some, calls::windows},
+	{packet, 4096, how::edge_triggered, some, calls::windows},
+	{stream, 4U << 20, how::blocking, many, calls::windows},
+	{stream, 4U << 20, how::edge_triggered, many, calls::windows},
+	{packet, 4U << 20, how::edge_triggered, many, calls::windows},
+	{packet, 4096, how::blocking, some, calls::batches},
+	{packet, 4096, how::edge_triggered, some, calls::batches},
+	{packet, 1U << 20, how::blocking, many, calls::batches},
+};
+
 class channel_transfer : public testing::TestWithParam<transfer> {};
 
 TEST_P(channel_transfer, between_threads)
@@ -71,6 +85,8 @@ INSTANTIATE_TEST_SUITE_P(
                         transfer{packet, 4U << 20, how::edge_triggered, many}),
 	name_of);
 
+INSTANTIATE_TEST_SUITE_P(windows, channel_transfer, testing::ValuesIn(window_transfers), name_of);
+
 /* Two blocking threads an end, as a proxy would use it. */
 class channel_duplex : public testing::TestWithParam<transfer> {};
 
@@ -95,6 +111,11 @@ INSTANTIATE_TEST_SUITE_P(all, channel_duplex,
                                          transfer{packet, 4096, how::blocking, some},
                                          transfer{stream, 4U << 20, how::blocking, many},
                                          transfer{packet, 4U << 20, how::blocking, many}),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(windows, channel_duplex,
+                         testing::Values(transfer{stream, 4096, how::blocking, some, calls::windows},
+                                         transfer{packet, 4096, how::blocking, some, calls::windows},
+                                         transfer{packet, 4096, how::blocking, some, calls::batches}),
                          name_of);
 
 /* An echo in one event loop an end, both directions on one handle. */

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "kvmchan/error.hpp"
 #include "kvmchan/kvmchan.h"
@@ -62,7 +63,7 @@ struct channel_options {
 	/** Low-water marks of a stream, see kvmchan_lowat; 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
-	/** Host: how long a reader looks before it sleeps, where that mostly pays; 0: never. */
+	/** How long a reader of mapped rings looks before it sleeps, where that mostly pays; 0: never. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{50};
 };
 
@@ -84,7 +85,7 @@ struct received {
  *
  *	operation_would_block	nothing to read or no room, and non_blocking()
  *	broken_pipe		written to a peer that is gone or does not read
- *	message_size		the record is longer than max_record()
+ *	message_size		the record is longer than max_record(), or than its buffer
  *	protocol_error		the peer broke the protocol
  *	no_such_device		the channel was removed or unplugged
  *
@@ -177,6 +178,106 @@ public:
 		if (!internal::coded(kvmchan_channel_recv(handle_.get(), to.data(), to.size(), &length), ec))
 			return std::nullopt;
 		return received{length < to.size() ? length : to.size(), length};
+	}
+
+	/**
+	 * Packet mode: as many of the records as there is room for, at least one,
+	 * waiting for it unless non_blocking(); the peer is told once. Returns how
+	 * many; see kvmchan_channel_send_many().
+	 */
+	std::size_t send_many(std::span<const iovec> records)
+	{
+		return static_cast<std::size_t>(internal::checked(
+			kvmchan_channel_send_many(handle_.get(), records.data(), records.size()), "send"));
+	}
+	std::size_t send_many(std::span<const iovec> records, std::error_code &ec) noexcept
+	{
+		return static_cast<std::size_t>(
+			internal::coded(kvmchan_channel_send_many(handle_.get(), records.data(), records.size()), ec));
+	}
+
+	/**
+	 * Packet mode: the records that are there, one into each buffer, whose
+	 * iov_len becomes the record's length. Returns how many; 0: no more will
+	 * come. None is cut: one that does not fit ends the call, and is
+	 * message_size when it is the first.
+	 */
+	std::size_t recv_many(std::span<iovec> records)
+	{
+		return static_cast<std::size_t>(internal::checked(
+			kvmchan_channel_recv_many(handle_.get(), records.data(), records.size()), "recv"));
+	}
+	std::size_t recv_many(std::span<iovec> records, std::error_code &ec) noexcept
+	{
+		return static_cast<std::size_t>(
+			internal::coded(kvmchan_channel_recv_many(handle_.get(), records.data(), records.size()), ec));
+	}
+
+	/**
+	 * Without copying: a window on room in the ring, at least @p least bytes
+	 * (packet mode: of one record's payload) and all that is known of, waiting
+	 * for it unless non_blocking(). Fill it in and commit(). result_out_of_range
+	 * (-ERANGE) when to wait for so much could last for ever. The contract is
+	 * that of kvmchan_channel_reserve().
+	 */
+	std::span<std::byte> reserve(std::size_t least = 1)
+	{
+		void *data = nullptr;
+		std::size_t size = 0;
+
+		internal::checked(kvmchan_channel_reserve(handle_.get(), least, &data, &size), "reserve");
+		return {static_cast<std::byte *>(data), size};
+	}
+	std::span<std::byte> reserve(std::size_t least, std::error_code &ec) noexcept
+	{
+		void *data = nullptr;
+		std::size_t size = 0;
+
+		internal::coded(kvmchan_channel_reserve(handle_.get(), least, &data, &size), ec);
+		return {static_cast<std::byte *>(data), size};
+	}
+
+	/** Sends the first @p size bytes of the window; packet mode: as one record. 0: none. */
+	void commit(std::size_t size)
+	{
+		internal::checked(kvmchan_channel_commit(handle_.get(), size), "commit");
+	}
+	void commit(std::size_t size, std::error_code &ec) noexcept
+	{
+		internal::coded(kvmchan_channel_commit(handle_.get(), size), ec);
+	}
+
+	/**
+	 * Without copying: a window on what has come, at least @p least bytes (less
+	 * only at the end), or on one record's payload. Empty: no more will come.
+	 * The peer can change these bytes at any time: who checks them copies them
+	 * first. See kvmchan_channel_peek().
+	 */
+	std::span<const std::byte> peek(std::size_t least = 1)
+	{
+		const void *data = nullptr;
+		std::size_t size = 0;
+
+		internal::checked(kvmchan_channel_peek(handle_.get(), least, &data, &size), "peek");
+		return {static_cast<const std::byte *>(data), size};
+	}
+	std::span<const std::byte> peek(std::size_t least, std::error_code &ec) noexcept
+	{
+		const void *data = nullptr;
+		std::size_t size = 0;
+
+		internal::coded(kvmchan_channel_peek(handle_.get(), least, &data, &size), ec);
+		return {static_cast<const std::byte *>(data), size};
+	}
+
+	/** Gives the first @p size bytes of the window back; packet mode: the record. */
+	void consume(std::size_t size)
+	{
+		internal::checked(kvmchan_channel_consume(handle_.get(), size), "consume");
+	}
+	void consume(std::size_t size, std::error_code &ec) noexcept
+	{
+		internal::coded(kvmchan_channel_consume(handle_.get(), size), ec);
 	}
 
 	/**

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "uapi/kvmchan.h"
 
@@ -176,9 +177,10 @@ struct kvmchan_channel_options {
 	unsigned int side;	/**< with KVMCHAN_SIDE: 0 or 1 */
 	struct kvmchan_lowat lowat; /**< 0: the defaults; streams only */
 	/**
-	 * Host: how long a reader that found nothing looks again before it
+	 * How long a reader that found nothing looks again before it
 	 * sleeps or gives -EAGAIN, as long as that mostly brings something.
-	 * 0: 50 us; negative: never. In a guest the module's busy_poll_us says so.
+	 * 0: 50 us; negative: never. In a guest it is for rings that are mapped
+	 * (see below); else the module's busy_poll_us says so.
 	 */
 	int64_t busy_poll_ns;
 };
@@ -232,8 +234,89 @@ KVMCHAN_API int kvmchan_channel_send(struct kvmchan_channel *channel, const void
  */
 KVMCHAN_API int kvmchan_channel_recv(struct kvmchan_channel *channel, void *to, size_t size, size_t *length);
 
-#define KVMCHAN_EVENT_READABLE 1u	/* a read would not wait */
-#define KVMCHAN_EVENT_WRITABLE 2u	/* a write would not wait */
+/* ---- many records at once (packet mode) ---- */
+
+/**
+ * Sends the first of @p count records, as many as there is room for, and tells
+ * the peer once. Waits for the room for one. Returns how many were sent, at
+ * least 1; a record that send() would refuse ends the call before it, and is
+ * refused (-EINVAL, -EMSGSIZE) when it is the first.
+ */
+KVMCHAN_API ssize_t kvmchan_channel_send_many(struct kvmchan_channel *channel, const struct iovec *records,
+					      size_t count);
+
+/**
+ * Takes the records that are there, at most @p count, one into each buffer, and
+ * tells the peer once. Waits for one. Returns how many; their iov_len is their
+ * length then, the others' stays. 0: no more will come. Nothing is cut: a record
+ * that is longer than its buffer ends the call before it, and is -EMSGSIZE when
+ * it is the first; it stays for recv() or peek().
+ */
+KVMCHAN_API ssize_t kvmchan_channel_recv_many(struct kvmchan_channel *channel, struct iovec *records, size_t count);
+
+/* ---- without copying ---- */
+
+/*
+ * The ring itself, mapped two times in a row, so that no window is in two
+ * pieces. The first call of a direction maps it: -ENOMEM, -ENOTSUP (memory of
+ * huge pages), -ENOSPC (with KVMCHAN_REGION_GUARD: too many mappings are
+ * guarded) are about that, and the channel goes on as before. In a guest the
+ * end must be open for both directions (-EACCES), and from then on the node
+ * itself gives -EBUSY in this direction to whoever reads or writes it without
+ * the library.
+ *
+ * Other calls of the same direction may come between; those that read or write
+ * end the window (commit and consume say -EINVAL then). A window is valid until
+ * all of it is committed or consumed, the next reserve or peek, reconnect or
+ * close.
+ *
+ * The session is only looked at when a ring looks empty or full, when the peer
+ * has to be rung, and, on the host, when the peer changes its own; so a writer
+ * may hear of its peer's end as late as that, and what it committed meanwhile is
+ * lost, as what write() wrote just before is.
+ */
+
+/**
+ * Gives a window of @p size bytes on room in the ring, at least @p least (0
+ * counts as 1) and all that this end knows of; asked again before a commit, it
+ * looks for more. Waits for so much unless non-blocking. Packet mode: room for
+ * the payload of one record.
+ *
+ * -EAGAIN, -EPIPE, -EPROTO, -ENODEV as write. -ERANGE on a stream when @p least
+ * is more than the ring, or more than half of it and not there: a reader may
+ * wait likewise, and then both would for ever. -EMSGSIZE above max_record.
+ */
+KVMCHAN_API int kvmchan_channel_reserve(struct kvmchan_channel *channel, size_t least, void **data, size_t *size);
+
+/**
+ * Sends the first @p size bytes of the window; packet mode: as one record. The
+ * rest of a stream's window stays. 0: gives the window back. -EINVAL when it was
+ * not so long.
+ */
+KVMCHAN_API int kvmchan_channel_commit(struct kvmchan_channel *channel, size_t size);
+
+/**
+ * 1: a window of @p size bytes on what has come, at least @p least (0 counts as
+ * 1; less only at the end) and all that this end knows of; peeked at again before
+ * anything is consumed, it looks for more. Packet mode: the payload of exactly
+ * one record, whatever @p least. 0: no more will come. -EAGAIN, -EPROTO,
+ * -ENODEV as read; -ERANGE as reserve.
+ *
+ * The peer can change these bytes at any time: who checks them copies them
+ * first, and checks and uses the copy.
+ */
+KVMCHAN_API int kvmchan_channel_peek(struct kvmchan_channel *channel, size_t least, const void **data, size_t *size);
+
+/**
+ * Gives the first @p size bytes of the window back to the peer; what is left
+ * stays. Packet mode: the record, whatever @p size. -EINVAL beyond the window.
+ */
+KVMCHAN_API int kvmchan_channel_consume(struct kvmchan_channel *channel, size_t size);
+
+/* ---- waiting ---- */
+
+#define KVMCHAN_EVENT_READABLE 1u	/* a read (or the peek that found too little) would not wait */
+#define KVMCHAN_EVENT_WRITABLE 2u	/* a write (or the reserve that found too little) would not wait */
 #define KVMCHAN_EVENT_HANGUP 4u		/* the peer is gone; always waited for */
 
 /**
@@ -247,8 +330,8 @@ KVMCHAN_API int kvmchan_channel_wait(struct kvmchan_channel *channel, unsigned i
  * A descriptor for poll, epoll, Asio: readable when there may be something to
  * do in either direction. It is the channel's; it is only for waiting.
  *
- * The contract: make the end non-blocking; call read and write until each that
- * you want says -EAGAIN; wait until the descriptor is readable; again. It is
+ * The contract: make the end non-blocking; call read and write (or peek and
+ * reserve) until each that you want says -EAGAIN; wait until the descriptor is readable; again. It is
  * readable at first, and now and then without cause. It works level-triggered
  * and edge-triggered, for one event loop, the same on both ends.
  */
@@ -287,7 +370,10 @@ KVMCHAN_API int kvmchan_channel_reconnect(struct kvmchan_channel *channel);
 KVMCHAN_API int kvmchan_channel_lowat(struct kvmchan_channel *channel, struct kvmchan_lowat *out);
 KVMCHAN_API int kvmchan_channel_set_lowat(struct kvmchan_channel *channel, const struct kvmchan_lowat *marks);
 
-/** What was counted: on the host since the end was opened, in a guest since the device came. */
+/**
+ * What was counted: on the host since the end was opened, in a guest since the
+ * device came. Of rings that a guest has mapped, bytes are with record heads.
+ */
 struct kvmchan_counters {
 	size_t struct_size;
 	uint64_t rx_bytes;
