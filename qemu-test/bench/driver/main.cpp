@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * bench-guests: what programs reach across the boundary of a virtual machine,
+ * with kvmchan, with what else there is, and at the limits. See README.md.
+ */
+#include "io_thread.hpp"
+#include "machine.hpp"
+#include "runner.hpp"
+#include "samples.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <string>
+
+namespace {
+
+using namespace bench;
+
+struct command_line {
+	effort how;
+	std::filesystem::path output;
+	std::string only;
+};
+
+command_line parse(CLI::App &app, int argc, char **argv)
+{
+	command_line out;
+	bool quick = false;
+	auto *full = app.add_flag("--full", out.how.full, "All sizes, several boots, with one CPU and two");
+	app.add_flag("--quick", quick, "What the targets need, in one boot (default)")->excludes(full);
+	app.add_option("--output", out.output, "Where to write the samples, JSON Lines (default: standard output)");
+	app.add_option("--only", out.only, "Only what matches this regular expression, by \"path slot direction size channels spin\"");
+	app.parse(argc, argv);
+	if (out.how.full)
+		out.how.boots = 3, out.how.rounds = 5, out.how.time = std::chrono::seconds{1}, out.how.round_trips = 5000;
+	out.how.only = std::regex{out.only};
+	return out;
+}
+
+void run_boot(samples &to, const effort &how, unsigned cpus, unsigned boot)
+{
+	machine at{cpus};
+	if (boot == 0) {
+		auto release = at.vm().check("uname -r");
+		release.pop_back();
+		auto meta = describe_host(release);
+		meta["effort"] = how.full ? "full" : "quick";
+		to.write({{"meta", meta}});
+	}
+	runner{at, to, how, cpus, boot}.run();
+	at.finish();
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	CLI::App app{"Benchmarks of kvmchan between a guest and the host"};
+	command_line wanted;
+	try {
+		wanted = parse(app, argc, argv);
+	} catch (const CLI::ParseError &e) {
+		return app.exit(e);
+	}
+	try {
+		harness::io();
+		samples to{wanted.output};
+		for (unsigned boot = 0; boot < wanted.how.boots; ++boot)
+			run_boot(to, wanted.how, boot % 2 + 1, boot);
+		return 0;
+	} catch (const std::exception &e) {
+		std::cerr << "bench-guests: " << e.what() << '\n';
+		return 1;
+	}
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "lab.hpp"
+#include "plan.hpp"
+#include "samples.hpp"
+
+#include <chrono>
+#include <regex>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+/** How much is measured. */
+struct effort {
+	bool full = false;
+	unsigned boots = 1;
+	unsigned rounds = 7;
+	std::chrono::milliseconds time{300};
+	std::size_t round_trips = 1000;
+	std::regex only{""};
+};
+
+/** Runs the plan on one machine, all candidates in turn, again and again. */
+class runner {
+public:
+	runner(machine &at, samples &to, const effort &how, unsigned cpus, unsigned boot);
+
+	void run();
+
+private:
+	struct step {
+		candidate line;
+		job what;
+		way direction;
+		std::string name() const;
+	};
+
+	std::vector<step> steps();
+	bool skipped(const std::string &path);
+	void measure_step(const step &each, unsigned round);
+	void stream_step(const step &each, nlohmann::json sample);
+	void turns_step(const step &each, nlohmann::json sample);
+	void doorbells(nlohmann::json sample, std::uint64_t guest, std::uint64_t host);
+	void extras(unsigned round);
+	void idle(std::size_t channels);
+	nlohmann::json sample_of(const char *bench, const std::string &path, unsigned round) const;
+	bool wanted(const std::string &name) const { return std::regex_search(name, effort_.only); }
+
+	lab lab_;
+	samples &samples_;
+	effort effort_;
+	unsigned cpus_;
+	unsigned boot_;
+};
+
+} // namespace bench
