@@ -8,6 +8,7 @@
 #include "ends.hpp"
 #include "many.hpp"
 #include "many_jobs.hpp"
+#include "descriptors.hpp"
 
 #include <kvmchan/memory.hpp>
 
@@ -34,6 +35,7 @@ try {
 		std::cerr << "usage: bench-agent CONTROL\n";
 		return 2;
 	}
+	use_all_descriptors();
 	const kvmchan::memory_block block{"/dev/kvmchan/by-name/" + std::string{argv[1]}};
 	auto &words = *reinterpret_cast<control *>(block.bytes().data());
 	guest_ends ends;

@@ -63,7 +63,7 @@ void ready_drain(many_channels &group, control &words)
 
 bool many_jobs::knows(std::string_view op) const
 {
-	return op.starts_with("many-") || op == "hold" || op == "ready-drain" || op == "open-write";
+	return op.starts_with("many-") || op.ends_with("-nodes") || op == "hold" || op == "ready-drain" || op == "open-write";
 }
 
 many_channels &many_jobs::group(const std::string &prefix)
@@ -74,10 +74,31 @@ many_channels &many_jobs::group(const std::string &prefix)
 	return groups_.try_emplace(prefix, open).first->second;
 }
 
+void many_jobs::open_nodes(const job &what, control &words)
+{
+	nodes_.reserve(what.count);
+	start(words);
+	for (std::size_t i = 0; i < what.count; ++i) {
+		const auto device = directory + what.where + std::to_string(i);
+		nodes_.emplace_back(::open(device.c_str(), O_RDWR | O_CLOEXEC));
+		if (!nodes_.back())
+			throw std::system_error{errno, std::generic_category(), device};
+	}
+	words.done.store(1);
+}
+
 std::string many_jobs::perform(const job &what, control &words)
 {
 	if (what.op == "open-write") {
 		open_write(what.where, words);
+		return {};
+	}
+	if (what.op == "open-nodes") {
+		open_nodes(what, words);
+		return {};
+	}
+	if (what.op == "close-nodes") {
+		nodes_.clear();
 		return {};
 	}
 	auto &channels = group(what.where);

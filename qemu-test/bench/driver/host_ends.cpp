@@ -27,11 +27,7 @@ constexpr std::size_t batch = 16;
 
 } // namespace
 
-host_ends::host_ends(machine &at)
-    : machine_{at},
-      many_{[this](std::size_t index) {
-	      return kvmchan::channel{machine_.region(), "many" + std::to_string(index)};
-      }}
+host_ends::host_ends(machine &at) : machine_{at}
 {
 	auto bell = std::make_unique<bell_end>(at.bell_server().socket());
 	bell_id_ = std::to_string(bell->id());
@@ -45,9 +41,17 @@ std::shared_ptr<kvmchan::channel> host_ends::channel(const std::string &slot)
 		kvmchan::channel_options options;
 		if (slot == "nospin")
 			options.busy_poll = std::chrono::nanoseconds{0};
-		known = std::make_shared<kvmchan::channel>(machine_.region(), slot, options);
+		known = std::make_shared<kvmchan::channel>(machine_.region(0), slot, options);
 	}
 	return known;
+}
+
+many_channels &host_ends::group(const std::string &prefix)
+{
+	const auto open = [this, prefix](std::size_t index) {
+		return kvmchan::channel{machine_.region(index), prefix + std::to_string(index)};
+	};
+	return groups_.try_emplace(prefix, open).first->second;
 }
 
 std::string host_ends::where(const std::string &path) const
@@ -80,12 +84,12 @@ std::unique_ptr<end> host_ends::open(const std::string &path, const std::string 
 		return std::make_unique<channel_end>(channel(where), batch);
 #ifdef BENCH_MAPPED
 	if (path == "kvmchan-mapped" || path == "kvmchan-mapped-packet")
-		return std::make_unique<mapped_end>(kvmchan::channel{machine_.region(), where});
+		return std::make_unique<mapped_end>(kvmchan::channel{machine_.region(0), where});
 #endif
 	if (path == "raw-ring")
-		return std::make_unique<ring_end>(kvmchan::memory_block{machine_.region(), where}, host_side);
+		return std::make_unique<ring_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);
 	if (path == "handoff")
-		return std::make_unique<handoff_end>(kvmchan::memory_block{machine_.region(), where}, host_side);
+		return std::make_unique<handoff_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);
 	if (path == "doorbell")
 		return std::move(bell_);
 	if (path == "virtio-serial") {

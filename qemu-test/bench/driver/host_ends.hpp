@@ -24,7 +24,8 @@ public:
 	std::string where(const std::string &path) const;
 	/** A channel of the library; the same one for all ways to use a slot. */
 	std::shared_ptr<kvmchan::channel> channel(const std::string &slot);
-	many_channels &many() { return many_; }
+	/** Channels whose names are this and a number. */
+	many_channels &group(const std::string &prefix);
 
 private:
 	std::unique_ptr<end> open(const std::string &path, const std::string &where);
@@ -33,7 +34,7 @@ private:
 	machine &machine_;
 	std::map<std::pair<std::string, std::string>, std::unique_ptr<end>> ends_;
 	std::map<std::string, std::shared_ptr<kvmchan::channel>> channels_;
-	many_channels many_;
+	std::map<std::string, many_channels> groups_;
 	std::unique_ptr<end> bell_;
 	std::string bell_id_;
 };

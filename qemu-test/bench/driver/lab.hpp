@@ -1,59 +1,46 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "host_ends.hpp"
+#include "control.hpp"
 #include "jobs.hpp"
-#include "machine.hpp"
+#include "party.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
-#include <future>
-#include <string>
 
 namespace bench {
 
-enum class way { h2g, g2h };
-
-const char *name_of(way direction);
-
-/** Does single measurements. One that does not end is the end of the program, which says its name. */
+/** Single measurements between parties, which share the control words. All throw what party::finish() throws. */
 class lab {
 public:
-	explicit lab(machine &at) : machine_{at}, host_{at} {}
+	explicit lab(control &words) : words_{words} {}
 
 	/** Megabytes (10^6) per second that the receiver got, at the host's clock. */
-	double throughput(const job &what, way direction, std::chrono::milliseconds time);
-	/** The same of @p channels of the machine's many, each end in one thread. */
-	double many(const job &what, way direction, std::chrono::milliseconds time);
-	/** The guest's end alone: written (g2h) or read (h2g). */
-	double alone(const job &what, way direction, std::chrono::milliseconds time);
-	/** There and back, begun by the host. */
-	quantiles round_trip(job what);
+	double throughput(const job &what, party &sender, party &receiver, std::chrono::milliseconds time);
+	/** The same of `what.count` channels, each end in one thread. */
+	double many(const job &what, party &sender, party &receiver, std::chrono::milliseconds time);
+	/** One end alone does @p op, "fill" or "drain". */
+	double alone(const job &what, const char *op, party &who, std::chrono::milliseconds time);
+	/** There and back. */
+	quantiles round_trip(const job &what, party &first, party &second);
 	/** That what is written is what is read; throws if not. */
-	void verify(job what, way direction);
+	void verify(job what, party &sender, party &receiver);
 
-	/** From now to the first byte, both sides open a channel; microseconds. */
-	double opening(const std::string &slot);
-	/** That the guest finds out about, and reads, one byte in each of many channels; microseconds for one. */
-	double ready(std::size_t channels);
+	/** Microseconds from when @p who, who has started @p what and waits for it, may go, until he says that he is done. */
+	double moment(const job &what, party &who);
+	/** The same, until @p end returns. */
+	double moment(const job &what, party &who, const std::function<void()> &end);
 
-	host_ends &host() { return host_; }
-	bench::machine &at() { return machine_; }
 	/** Bytes of the last throughput(). */
-	std::uint64_t bytes() const { return bytes_; }
+	std::uint64_t bytes() const { return words_.received.load(); }
 
 private:
-	using worker = std::function<std::string()>;
+	double flow(const job &send, const job &receive, party &sender, party &receiver, std::chrono::milliseconds time);
+	double rate(std::chrono::milliseconds time);
+	static void wait_for(const std::function<bool()> &condition);
 
-	std::future<std::string> start(const worker &work);
-	std::string finish(const job &what, std::future<std::string> &work);
-	double rate(const job &what, std::chrono::milliseconds time);
-	void wait_for(const job &what, const std::function<bool()> &condition);
-	[[noreturn]] void hangs(const job &what);
-
-	machine &machine_;
-	host_ends host_;
-	std::uint64_t bytes_ = 0;
+	control &words_;
 };
 
 } // namespace bench

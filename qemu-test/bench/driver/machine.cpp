@@ -3,7 +3,10 @@
 
 #include "block_ends.hpp"
 #include "boot_files.hpp"
+#include "error.hpp"
 #include "sockets.hpp"
+
+#include "control_service.hpp"
 
 #include <fmt/format.h>
 
@@ -43,13 +46,25 @@ harness::region_server::setup channels()
 	return out;
 }
 
+std::filesystem::path control_socket(const harness::region_server &server)
+{
+	auto path = server.socket();
+	return path += ".ctl";
+}
+
 } // namespace
 
-machine::machine(unsigned cpus) : server_{channels()}, bells_{{.size = "1M", .vectors = 1}}
+machine::machine(unsigned cpus, unsigned more) : bells_{{.size = "1M", .vectors = 1}}
 {
+	servers_.push_back(std::make_unique<harness::region_server>(channels()));
+	for (unsigned i = 0; i < more; ++i)
+		servers_.push_back(std::make_unique<harness::region_server>(
+			harness::region_server::setup{.size = "64M", .vectors = 8, .toml = "slots = 512\n"}));
 	make_networks();
 	make_vsock();
-	harness::guest_options options{.devices = {server_.device("channels")}, .cpus = cpus, .memory_mib = 512};
+	harness::guest_options options{.cpus = cpus, .memory_mib = 512};
+	for (std::size_t i = 0; i < servers_.size(); ++i)
+		options.devices.emplace_back(servers_[i]->device(fmt::format("channels{}", i)));
 	auto &args = options.qemu_args;
 	args = {"-chardev", fmt::format("socket,id=bell,path={}", bells_.socket().string()),
 	        "-device", fmt::format("ivshmem-doorbell,chardev=bell,vectors=1,addr={}", bell_slot),
@@ -64,8 +79,9 @@ machine::machine(unsigned cpus) : server_{channels()}, bells_{{.size = "1M", .ve
 		args.insert(args.end(), {"-device", fmt::format("vhost-vsock-pci,guest-cid={}", 1000 + getpid())});
 	vm_.emplace(std::move(options));
 	prepare_guest();
-	region_.emplace(kvmchan::region::attach(server_.socket()));
-	words_.emplace(*region_, "control");
+	for (const auto &server : servers_)
+		regions_.push_back(kvmchan::region::attach(server->socket()));
+	words_.emplace(regions_[0], "control");
 	agent_.emplace(*vm_, "control");
 }
 
@@ -81,7 +97,8 @@ void machine::abandon()
 {
 	vm_->kill9();
 	networks_.clear();
-	server_.process().kill9();
+	for (auto &server : servers_)
+		server->process().kill9();
 	bells_.process().kill9();
 }
 
@@ -124,6 +141,7 @@ void machine::prepare_guest()
 void machine::link_names()
 {
 	vm_->check("mkdir -p /dev/kvmchan/by-name\n"
+	           "rm -f /dev/kvmchan/by-name/*\n"
 	           "for node in /sys/class/kvmchan/*; do\n"
 	           "	ln -sf /dev/${node##*/} /dev/kvmchan/by-name/$(cat $node/name)\n"
 	           "done\n");
@@ -138,6 +156,39 @@ void machine::bind_doorbell()
 	                       "echo {0} >/sys/bus/pci/drivers_probe\n"
 	                       "test -c /dev/bench-doorbell\n",
 	                       bell_address));
+}
+
+std::size_t machine::nodes()
+{
+	return std::stoul(vm_->check("ls /sys/class/kvmchan | wc -l"));
+}
+
+void machine::await_nodes(std::size_t count)
+{
+	const auto deadline = harness::deadline_after(harness::nominal::command);
+	while (nodes() != count) {
+		if (harness::clock::now() > deadline)
+			throw harness::deadline_error{fmt::format("the guest has {} channels and blocks, not {}", nodes(), count)};
+	}
+	link_names();
+}
+
+void machine::add_channels(const std::string &prefix, std::size_t count, const std::string &size)
+{
+	const auto before = nodes();
+	for (std::size_t i = 0; i < count; ++i)
+		kvmchan::control_request(control_socket(server(i)),
+		                         {{"cmd", "add"}, {"name", fmt::format("{}{}", prefix, i)}, {"size", size}});
+	await_nodes(before + count);
+}
+
+void machine::remove_channels(const std::string &prefix, std::size_t count)
+{
+	const auto before = nodes();
+	for (std::size_t i = 0; i < count; ++i)
+		kvmchan::control_request(control_socket(server(i)),
+		                         {{"cmd", "remove"}, {"name", fmt::format("{}{}", prefix, i)}});
+	await_nodes(before - count);
 }
 
 void machine::set_parameter(const std::string &name, const std::string &value)

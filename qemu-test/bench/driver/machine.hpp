@@ -23,12 +23,17 @@ namespace bench {
 /** One boot of a guest that has an end of everything that is measured. */
 class machine {
 public:
-	explicit machine(unsigned cpus);
+	/** With @p more devices that have no channels yet. */
+	machine(unsigned cpus, unsigned more);
 
 	harness::guest &vm() { return *vm_; }
 	bench::agent &agent() { return *agent_; }
-	harness::region_server &server() { return server_; }
-	const kvmchan::region &region() const { return *region_; }
+	/** The regions in turn, as a channel's number says: the first one has all that is there at the start. */
+	const kvmchan::region &region(std::size_t number) const { return regions_[number % regions_.size()]; }
+	harness::region_server &server(std::size_t number) { return *servers_[number % servers_.size()]; }
+	/** Adds a channel of each `prefix`0, 1, ... up to so many, over all devices; returns when the guest has them. */
+	void add_channels(const std::string &prefix, std::size_t count, const std::string &size);
+	void remove_channels(const std::string &prefix, std::size_t count);
 	/** The region that has only a doorbell. */
 	const harness::region_server &bell_server() const { return bells_; }
 	control &words() const { return *reinterpret_cast<control *>(words_->bytes().data()); }
@@ -59,15 +64,17 @@ private:
 	void prepare_guest();
 	void bind_doorbell();
 	void link_names();
+	void await_nodes(std::size_t count);
+	std::size_t nodes();
 
 	harness::temp_dir dir_{"bench"};
-	harness::region_server server_;
+	std::vector<std::unique_ptr<harness::region_server>> servers_;
 	harness::region_server bells_;
 	std::vector<network> networks_;
 	kvmchan::unique_fd vsock_;
 	std::vector<std::pair<std::string, std::string>> skipped_;
 	std::optional<harness::guest> vm_;
-	std::optional<kvmchan::region> region_;
+	std::vector<kvmchan::region> regions_;
 	std::optional<kvmchan::memory_block> words_;
 	std::optional<bench::agent> agent_;
 };

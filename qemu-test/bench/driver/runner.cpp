@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "runner.hpp"
 
+#include "crowd.hpp"
 #include "hog.hpp"
 #include "usage.hpp"
+
+#include "error.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <iostream>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 namespace bench {
@@ -28,10 +32,15 @@ std::size_t offset_of(unsigned round)
 	return 64 * (1 + round * 13 % 61);
 }
 
+const char *name_of(way direction)
+{
+	return direction == way::h2g ? "h2g" : "g2h";
+}
+
 } // namespace
 
 runner::runner(machine &at, samples &to, const effort &how, unsigned cpus, unsigned boot)
-    : lab_{at}, samples_{to}, effort_{how}, cpus_{cpus}, boot_{boot}
+    : at_{at}, lab_{at.words()}, ends_{at}, host_{ends_, at.words()}, samples_{to}, effort_{how}, cpus_{cpus}, boot_{boot}
 {
 }
 
@@ -42,9 +51,19 @@ std::string runner::step::name() const
 	                   what.count ? what.count : 1, name_of(line.spinning));
 }
 
+party &runner::sender(way direction)
+{
+	return direction == way::h2g ? static_cast<party &>(host_) : at_.agent();
+}
+
+party &runner::receiver(way direction)
+{
+	return direction == way::g2h ? static_cast<party &>(host_) : at_.agent();
+}
+
 bool runner::skipped(const std::string &path)
 {
-	return std::ranges::any_of(lab_.at().skipped(), [&](const auto &each) { return each.first == path; });
+	return std::ranges::any_of(at_.skipped(), [&](const auto &each) { return each.first == path; });
 }
 
 std::vector<runner::step> runner::steps()
@@ -53,7 +72,7 @@ std::vector<runner::step> runner::steps()
 	for (const auto &line : plan()) {
 		if (skipped(line.path))
 			continue;
-		const auto where = line.where ? std::string{line.where} : lab_.host().where(line.path);
+		const auto where = line.where ? std::string{line.where} : ends_.where(line.path);
 		const bool turns = line.what == measure::turns;
 		for (const auto size : effort_.full ? line.full : line.quick) {
 			for (const auto channels : line.channels) {
@@ -97,18 +116,23 @@ void runner::stream_step(const step &each, json sample)
 	sample["bench"] = "throughput";
 	sample["unit"] = "MB/s";
 	if (counted) {
-		guest = lab_.at().counter("doorbells_sent", each.what.where);
-		host = lab_.host().channel(each.what.where)->counters().doorbells_sent;
+		guest = at_.counter("doorbells_sent", each.what.where);
+		host = ends_.channel(each.what.where)->counters().doorbells_sent;
 	}
 	switch (each.line.what) {
-	case measure::many: sample["value"] = lab_.many(each.what, each.direction, effort_.time); break;
-	case measure::alone: sample["value"] = lab_.alone(each.what, each.direction, effort_.time); break;
-	default: sample["value"] = lab_.throughput(each.what, each.direction, effort_.time);
+	case measure::many:
+		sample["value"] = lab_.many(each.what, sender(each.direction), receiver(each.direction), effort_.time);
+		break;
+	case measure::alone:
+		sample["value"] = lab_.alone(each.what, each.direction == way::h2g ? "drain" : "fill", at_.agent(), effort_.time);
+		break;
+	default:
+		sample["value"] = lab_.throughput(each.what, sender(each.direction), receiver(each.direction), effort_.time);
 	}
 	samples_.write(sample);
 	if (counted)
-		doorbells(sample, lab_.at().counter("doorbells_sent", each.what.where) - guest,
-		          lab_.host().channel(each.what.where)->counters().doorbells_sent - host);
+		doorbells(sample, at_.counter("doorbells_sent", each.what.where) - guest,
+		          ends_.channel(each.what.where)->counters().doorbells_sent - host);
 	if (each.line.what == measure::alone && each.what.size == 64) {
 		sample["bench"] = "call_rate";
 		sample["unit"] = "1/s";
@@ -121,7 +145,7 @@ void runner::turns_step(const step &each, json sample)
 {
 	auto what = each.what;
 	what.count = effort_.round_trips;
-	const auto found = lab_.round_trip(what);
+	const auto found = lab_.round_trip(what, host_, at_.agent());
 	sample["bench"] = "round_trip";
 	sample["dir"] = "both";
 	sample["unit"] = "us";
@@ -145,7 +169,7 @@ void runner::measure_step(const step &each, unsigned round)
 	if (each.line.where)
 		sample["where"] = each.line.where;
 	if (off)
-		lab_.at().set_parameter("busy_poll_us", "0");
+		at_.set_parameter("busy_poll_us", "0");
 	if (spinning == spin::hogged || spinning == spin::hogged_off)
 		burner.emplace();
 	auto here = each;
@@ -155,7 +179,41 @@ void runner::measure_step(const step &each, unsigned round)
 	else
 		stream_step(here, sample);
 	if (off)
-		lab_.at().set_parameter("busy_poll_us", "50");
+		at_.set_parameter("busy_poll_us", "50");
+}
+
+/* Both sides open at the same time; until the host has the guest's first byte. */
+double runner::opening()
+{
+	const job what{.op = "open-write", .path = "kvmchan", .where = "opened"};
+	return lab_.moment(what, at_.agent(), [&] {
+		host_.start([&] {
+			std::byte first;
+			kvmchan::channel mine{at_.region(0), "opened"};
+			if (mine.read_some({&first, 1}) != 1)
+				throw std::runtime_error{"no first byte"};
+			return std::string{};
+		});
+		host_.finish();
+	});
+}
+
+void runner::crowd()
+{
+	const std::size_t count = effort_.full ? 1000 : 256;
+	const auto found = measure_crowd(at_, lab_, ends_, count);
+	const auto write = [&](const char *bench, const char *of, const char *unit, auto value) {
+		auto sample = sample_of(bench, "kvmchan", 0);
+		sample["channels"] = count;
+		sample["of"] = of;
+		sample["unit"] = unit;
+		sample["value"] = value;
+		samples_.write(sample);
+	};
+	write("memory", "node", "bytes", found.node_bytes);
+	write("memory", "open", "bytes", found.open_bytes);
+	write("open", "node", "us", found.open_us);
+	write("epoll", "ready", "us", found.ready_us);
 }
 
 void runner::extras(unsigned round)
@@ -163,7 +221,7 @@ void runner::extras(unsigned round)
 	if (wanted("open")) {
 		auto sample = sample_of("open", "kvmchan", round);
 		sample["unit"] = "us";
-		sample["value"] = lab_.opening("opened");
+		sample["value"] = opening();
 		samples_.write(sample);
 	}
 	for (const std::size_t channels : {std::size_t{1}, machine::many}) {
@@ -172,7 +230,7 @@ void runner::extras(unsigned round)
 		auto sample = sample_of("epoll", "kvmchan", round);
 		sample["channels"] = channels;
 		sample["unit"] = "us";
-		sample["value"] = lab_.ready(channels);
+		sample["value"] = ready_channel(at_, lab_, ends_, "many", channels);
 		samples_.write(sample);
 	}
 }
@@ -181,12 +239,11 @@ void runner::extras(unsigned round)
 void runner::idle(std::size_t channels)
 {
 	constexpr std::chrono::seconds rest{5};
-	auto &at = lab_.at();
-	lab_.host().many().resize(channels);
-	at.agent().run({.op = "hold", .path = "kvmchan", .where = "many", .count = channels});
+	ends_.group("many").resize(channels);
+	at_.agent().run({.op = "hold", .path = "kvmchan", .where = "many", .count = channels});
 	const auto bells = [&] {
-		std::uint64_t sum = at.counter("doorbells_sent") + at.counter("interrupts") + at.counter("empty_interrupts");
-		for (auto &channel : lab_.host().many().channels()) {
+		std::uint64_t sum = at_.counter("doorbells_sent") + at_.counter("interrupts") + at_.counter("empty_interrupts");
+		for (auto &channel : ends_.group("many").channels()) {
 			const auto counters = channel.counters();
 			sum += counters.doorbells_sent + counters.interrupts + counters.empty_interrupts;
 		}
@@ -194,11 +251,11 @@ void runner::idle(std::size_t channels)
 	};
 	std::this_thread::sleep_for(std::chrono::milliseconds{300});
 	const auto bells_before = bells();
-	const auto qemu_before = cpu_seconds(at.vm().qemu_pid());
+	const auto qemu_before = cpu_seconds(at_.vm().qemu_pid());
 	const auto host_before = cpu_seconds();
 	std::this_thread::sleep_for(rest);
 	const auto host = cpu_seconds() - host_before;
-	const auto qemu = cpu_seconds(at.vm().qemu_pid()) - qemu_before;
+	const auto qemu = cpu_seconds(at_.vm().qemu_pid()) - qemu_before;
 	const auto rung = bells() - bells_before;
 	auto sample = sample_of("idle", "kvmchan", 0);
 	sample["channels"] = channels;
@@ -214,22 +271,36 @@ void runner::idle(std::size_t channels)
 	write("doorbells", "1", rung);
 }
 
+/* Whatever goes wrong says with what. */
+void runner::named(const step &each, const std::function<void()> &work)
+{
+	try {
+		work();
+	} catch (const harness::deadline_error &e) {
+		throw harness::deadline_error{each.name() + ": " + e.what()};
+	} catch (const std::exception &e) {
+		throw harness::error{each.name() + ": " + e.what()};
+	}
+}
+
 void runner::run()
 {
-	for (const auto &[path, why] : lab_.at().skipped())
+	for (const auto &[path, why] : at_.skipped())
 		samples_.skip(path, why);
 	if (wanted("idle")) {
 		idle(0);
 		idle(machine::many);
 	}
+	if (wanted("memory"))
+		crowd();
 	const auto all = steps();
 	for (const auto &each : all) {
 		if (each.line.what == measure::stream)
-			lab_.verify(each.what, each.direction);
+			named(each, [&] { lab_.verify(each.what, sender(each.direction), receiver(each.direction)); });
 	}
 	for (unsigned round = 0; round < effort_.rounds; ++round) {
 		for (const auto &each : all)
-			measure_step(each, round);
+			named(each, [&] { measure_step(each, round); });
 		extras(round);
 		std::cerr << "bench-guests: boot " << boot_ << ", round " << round + 1 << " of " << effort_.rounds << std::endl;
 	}

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "host_ends.hpp"
+#include "host_party.hpp"
 #include "lab.hpp"
+#include "machine.hpp"
 #include "plan.hpp"
 #include "samples.hpp"
 
 #include <chrono>
+#include <functional>
 #include <regex>
 #include <string>
 #include <vector>
 
 namespace bench {
+
+enum class way { h2g, g2h };
 
 /** How much is measured. */
 struct effort {
@@ -39,16 +45,24 @@ private:
 
 	std::vector<step> steps();
 	bool skipped(const std::string &path);
+	static void named(const step &each, const std::function<void()> &work);
 	void measure_step(const step &each, unsigned round);
 	void stream_step(const step &each, nlohmann::json sample);
 	void turns_step(const step &each, nlohmann::json sample);
 	void doorbells(nlohmann::json sample, std::uint64_t guest, std::uint64_t host);
+	double opening();
 	void extras(unsigned round);
+	void crowd();
+	party &sender(way direction);
+	party &receiver(way direction);
 	void idle(std::size_t channels);
 	nlohmann::json sample_of(const char *bench, const std::string &path, unsigned round) const;
 	bool wanted(const std::string &name) const { return std::regex_search(name, effort_.only); }
 
+	machine &at_;
 	lab lab_;
+	host_ends ends_;
+	host_party host_;
 	samples &samples_;
 	effort effort_;
 	unsigned cpus_;

@@ -5,8 +5,9 @@
  *
  * The driver has no table of IDs: it gets only devices whose driver_override
  * names it, so it never takes one from kvmchan. /dev/bench-doorbell: read()
- * waits for an interrupt after the last one that this file has seen, and gives
- * how many came by then (u64); write() rings: u32, peer << 16 | vector.
+ * waits for an interrupt that this open file has not seen, be it from before it
+ * was opened, and gives how many came by then (u64); write() rings: u32,
+ * peer << 16 | vector.
  */
 #include <linux/fs.h>
 #include <linux/interrupt.h>
@@ -61,15 +62,8 @@ static ssize_t bench_write(struct file *file, const char __user *from,
 	return sizeof(target);
 }
 
-static int bench_open(struct inode *inode, struct file *file)
-{
-	file->f_pos = atomic64_read(&rings);
-	return 0;
-}
-
 static const struct file_operations bench_fops = {
 	.owner = THIS_MODULE,
-	.open = bench_open,
 	.read = bench_read,
 	.write = bench_write,
 };
