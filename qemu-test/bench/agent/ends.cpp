@@ -23,11 +23,37 @@ namespace {
 
 using kvmchan::unique_fd;
 
-constexpr unsigned guest_side = 1;
+/* SLOT, or SLOT@SIDE where the guest is not side 1. */
+struct block_name {
+	std::string slot;
+	unsigned side = 1;
+
+	explicit block_name(const std::string &text) : slot{text.substr(0, text.find('@'))}
+	{
+		if (slot.size() < text.size())
+			side = static_cast<unsigned>(std::stoul(text.substr(slot.size() + 1)));
+	}
+};
 
 std::string device(const std::string &slot)
 {
 	return "/dev/kvmchan/by-name/" + slot;
+}
+
+kvmchan::memory_block block(const std::string &name)
+{
+	return kvmchan::memory_block{device(block_name{name}.slot)};
+}
+
+/* ADDRESS:PORT, or listen:ADDRESS:PORT. */
+unique_fd open_tcp(const std::string &where)
+{
+	const std::string listen = "listen:";
+	if (!where.starts_with(listen))
+		return connect_tcp(where);
+	const auto address = where.substr(listen.size());
+	const auto colon = address.find(':');
+	return accept_one(listen_tcp(address.substr(0, colon), static_cast<unsigned>(std::stoul(address.substr(colon + 1)))));
 }
 
 unique_fd open_file(const std::string &path)
@@ -75,11 +101,11 @@ std::unique_ptr<end> guest_ends::open(const std::string &path, const std::string
 		return std::make_unique<mapped_end>(kvmchan::channel{device(where)});
 #endif
 	if (path == "raw-ring")
-		return std::make_unique<ring_end>(kvmchan::memory_block{device(where)}, guest_side);
+		return std::make_unique<ring_end>(block(where), block_name{where}.side);
 	if (path == "handoff")
-		return std::make_unique<handoff_end>(kvmchan::memory_block{device(where)}, guest_side);
+		return std::make_unique<handoff_end>(block(where), block_name{where}.side);
 	if (path == "memcpy")
-		return std::make_unique<memcpy_end>(kvmchan::memory_block{device(where)});
+		return std::make_unique<memcpy_end>(block(where));
 	if (path == "null-copy" || path == "null-write")
 		return std::make_unique<fd_end>(open_file(where));
 	if (path == "doorbell")
@@ -88,7 +114,7 @@ std::unique_ptr<end> guest_ends::open(const std::string &path, const std::string
 	if (path == "virtio-serial")
 		return std::make_unique<fd_end>(open_file(serial_port(where)));
 	if (path.starts_with("tcp"))
-		return std::make_unique<fd_end>(connect_tcp(where));
+		return std::make_unique<fd_end>(open_tcp(where));
 	if (path == "vsock")
 		return std::make_unique<fd_end>(connect_vsock(static_cast<unsigned>(std::stoul(where))));
 	throw std::runtime_error{"no transport " + path};

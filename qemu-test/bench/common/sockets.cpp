@@ -2,7 +2,9 @@
 #include "sockets.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <system_error>
+#include <thread>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,6 +18,8 @@ namespace bench {
 namespace {
 
 using kvmchan::unique_fd;
+
+constexpr unsigned tries = 200;
 
 [[noreturn]] void fail(const std::string &what)
 {
@@ -65,14 +69,23 @@ unique_fd connect_tcp(const std::string &address)
 {
 	const auto colon = address.find(':');
 	const auto port = static_cast<unsigned>(std::stoul(address.substr(colon + 1)));
-	auto fd = connect_to(internet(address.substr(0, colon), port), AF_INET, address);
-	no_delay(fd);
-	return fd;
+	const auto to = internet(address.substr(0, colon), port);
+	for (auto left = tries;; --left) {
+		try {
+			auto fd = connect_to(to, AF_INET, address);
+			no_delay(fd);
+			return fd;
+		} catch (const std::system_error &) {
+			if (left == 0)
+				throw;
+			std::this_thread::sleep_for(std::chrono::milliseconds{50});
+		}
+	}
 }
 
-unique_fd listen_tcp(const std::string &ip)
+unique_fd listen_tcp(const std::string &ip, unsigned port)
 {
-	return listen_at(internet(ip, 0), AF_INET);
+	return listen_at(internet(ip, port), AF_INET);
 }
 
 unique_fd connect_vsock(unsigned port)

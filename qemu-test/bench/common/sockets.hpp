@@ -9,10 +9,10 @@ namespace bench {
 
 /* All of them throw std::system_error. TCP goes without Nagle's delay. */
 
-/** @p address is IPV4:PORT. */
+/** @p address is IPV4:PORT. Tries for a while, for who listens may not be there yet. */
 kvmchan::unique_fd connect_tcp(const std::string &address);
-/** Listens at a free port of an IPv4 address. */
-kvmchan::unique_fd listen_tcp(const std::string &ip);
+/** Listens at a port of an IPv4 address; 0: any that is free. */
+kvmchan::unique_fd listen_tcp(const std::string &ip, unsigned port = 0);
 /** To the host. */
 kvmchan::unique_fd connect_vsock(unsigned port);
 kvmchan::unique_fd listen_vsock();

@@ -3,7 +3,7 @@
 
 #include "bell_end.hpp"
 #include "block_ends.hpp"
-#include "channel_end.hpp"
+#include "library_end.hpp"
 #include "fd_end.hpp"
 #include "sockets.hpp"
 #ifdef BENCH_MAPPED
@@ -79,9 +79,9 @@ std::unique_ptr<end> host_ends::accept(const std::string &path)
 std::unique_ptr<end> host_ends::open(const std::string &path, const std::string &where)
 {
 	if (path == "kvmchan" || path == "kvmchan-packet" || path == "sendfile" || path == "io_uring")
-		return std::make_unique<channel_end>(channel(where));
+		return std::make_unique<library_end>(channel(where));
 	if (path == "kvmchan-writev")
-		return std::make_unique<channel_end>(channel(where), batch);
+		return std::make_unique<library_end>(channel(where), batch);
 #ifdef BENCH_MAPPED
 	if (path == "kvmchan-mapped" || path == "kvmchan-mapped-packet")
 		return std::make_unique<mapped_end>(kvmchan::channel{machine_.region(0), where});

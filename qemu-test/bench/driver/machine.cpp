@@ -2,8 +2,8 @@
 #include "machine.hpp"
 
 #include "block_ends.hpp"
-#include "boot_files.hpp"
 #include "error.hpp"
+#include "guest_setup.hpp"
 #include "sockets.hpp"
 
 #include "control_service.hpp"
@@ -89,7 +89,7 @@ void machine::finish()
 {
 	agent_.reset();
 	words_.reset();
-	vm_->check("rm -r /dev/kvmchan");
+	unlink_names(*vm_);
 	vm_->shutdown();
 }
 
@@ -125,26 +125,11 @@ void machine::make_vsock()
 
 void machine::prepare_guest()
 {
-	const auto extra = harness::kernel_directory() / "extra";
-	vm_->check(fmt::format("set -e\n"
-	                       "for module in /host{}/*.ko /host{}/*.ko; do\n"
-	                       "	insmod $module\n"
-	                       "done\n",
-	                       std::filesystem::canonical(extra).string(), BENCH_LIMITS));
+	load_modules(*vm_);
 	bind_doorbell();
 	for (const auto &each : networks_)
 		each.configure(*vm_);
-	link_names();
-}
-
-/* What udev does elsewhere. */
-void machine::link_names()
-{
-	vm_->check("mkdir -p /dev/kvmchan/by-name\n"
-	           "rm -f /dev/kvmchan/by-name/*\n"
-	           "for node in /sys/class/kvmchan/*; do\n"
-	           "	ln -sf /dev/${node##*/} /dev/kvmchan/by-name/$(cat $node/name)\n"
-	           "done\n");
+	link_names(*vm_);
 }
 
 void machine::bind_doorbell()
@@ -170,7 +155,7 @@ void machine::await_nodes(std::size_t count)
 		if (harness::clock::now() > deadline)
 			throw harness::deadline_error{fmt::format("the guest has {} channels and blocks, not {}", nodes(), count)};
 	}
-	link_names();
+	link_names(*vm_);
 }
 
 void machine::add_channels(const std::string &prefix, std::size_t count, const std::string &size)

@@ -63,7 +63,6 @@ private:
 	void make_vsock();
 	void prepare_guest();
 	void bind_doorbell();
-	void link_names();
 	void await_nodes(std::size_t count);
 	std::size_t nodes();
 

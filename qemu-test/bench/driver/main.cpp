@@ -7,6 +7,8 @@
 #include "error.hpp"
 #include "io_thread.hpp"
 #include "machine.hpp"
+#include "pair.hpp"
+#include "pair_runner.hpp"
 #include "runner.hpp"
 #include "samples.hpp"
 
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <string>
 
@@ -43,6 +46,20 @@ command_line parse(CLI::App &app, int argc, char **argv)
 	return out;
 }
 
+/* Whatever hangs: a thread of ours may be in it, so there is no orderly end. */
+template <typename Machine>
+void measured(Machine &at, const std::function<void()> &work)
+{
+	try {
+		work();
+	} catch (const harness::deadline_error &e) {
+		std::cerr << "bench-guests: " << e.what() << std::endl;
+		at.abandon();
+		std::_Exit(1);
+	}
+	at.finish();
+}
+
 void run_boot(samples &to, const effort &how, unsigned cpus, unsigned boot)
 {
 	machine at{cpus, how.full ? 3U : 0U};
@@ -53,15 +70,7 @@ void run_boot(samples &to, const effort &how, unsigned cpus, unsigned boot)
 		meta["effort"] = how.full ? "full" : "quick";
 		to.write({{"meta", meta}});
 	}
-	try {
-		runner{at, to, how, cpus, boot}.run();
-	} catch (const harness::deadline_error &e) {
-		// A thread of ours may hang in it: there is no orderly end.
-		std::cerr << "bench-guests: " << e.what() << '\n' << at.vm().tail(20) << std::endl;
-		at.abandon();
-		std::_Exit(1);
-	}
-	at.finish();
+	measured(at, [&] { runner{at, to, how, cpus, boot}.run(); });
 }
 
 } // namespace
@@ -79,8 +88,12 @@ int main(int argc, char **argv)
 		use_all_descriptors();
 		harness::io();
 		samples to{wanted.output};
-		for (unsigned boot = 0; boot < wanted.how.boots; ++boot)
-			run_boot(to, wanted.how, boot % 2 + 1, boot);
+		for (unsigned boot = 0; boot < wanted.how.boots; ++boot) {
+			const unsigned cpus = boot % 2 + 1;
+			run_boot(to, wanted.how, cpus, boot);
+			guest_pair two{cpus};
+			measured(two, [&] { run_pair(two, to, wanted.how, cpus, boot); });
+		}
 		return 0;
 	} catch (const std::exception &e) {
 		std::cerr << "bench-guests: " << e.what() << '\n';

@@ -97,6 +97,11 @@ json runner::sample_of(const char *bench, const std::string &path, unsigned roun
 	        {"cpus", cpus_},  {"spin", "-"}, {"boot", boot_}, {"round", round}};
 }
 
+runner::rings runner::rung(const std::string &slot)
+{
+	return {at_.counter("doorbells_sent", slot), ends_.channel(slot)->counters().doorbells_sent};
+}
+
 void runner::doorbells(json sample, std::uint64_t guest, std::uint64_t host)
 {
 	const auto megabytes = static_cast<double>(lab_.bytes()) / 1e6;
@@ -111,14 +116,9 @@ void runner::doorbells(json sample, std::uint64_t guest, std::uint64_t host)
 void runner::stream_step(const step &each, json sample)
 {
 	const bool counted = each.line.what == measure::stream && has_counters(each.line.path);
-	std::uint64_t guest = 0;
-	std::uint64_t host = 0;
+	const rings before = counted ? rung(each.what.where) : rings{};
 	sample["bench"] = "throughput";
 	sample["unit"] = "MB/s";
-	if (counted) {
-		guest = at_.counter("doorbells_sent", each.what.where);
-		host = ends_.channel(each.what.where)->counters().doorbells_sent;
-	}
 	switch (each.line.what) {
 	case measure::many:
 		sample["value"] = lab_.many(each.what, sender(each.direction), receiver(each.direction), effort_.time);
@@ -130,9 +130,10 @@ void runner::stream_step(const step &each, json sample)
 		sample["value"] = lab_.throughput(each.what, sender(each.direction), receiver(each.direction), effort_.time);
 	}
 	samples_.write(sample);
-	if (counted)
-		doorbells(sample, at_.counter("doorbells_sent", each.what.where) - guest,
-		          ends_.channel(each.what.where)->counters().doorbells_sent - host);
+	if (counted) {
+		const auto after = rung(each.what.where);
+		doorbells(sample, after.guest - before.guest, after.host - before.host);
+	}
 	if (each.line.what == measure::alone && each.what.size == 64) {
 		sample["bench"] = "call_rate";
 		sample["unit"] = "1/s";
@@ -145,7 +146,13 @@ void runner::turns_step(const step &each, json sample)
 {
 	auto what = each.what;
 	what.count = effort_.round_trips;
+	const rings before = has_counters(what.path) ? rung(what.where) : rings{};
 	const auto found = lab_.round_trip(what, host_, at_.agent());
+	if (has_counters(what.path)) {
+		const auto after = rung(what.where);
+		sample["guest"] = static_cast<double>(after.guest - before.guest) / static_cast<double>(what.count);
+		sample["host"] = static_cast<double>(after.host - before.host) / static_cast<double>(what.count);
+	}
 	sample["bench"] = "round_trip";
 	sample["dir"] = "both";
 	sample["unit"] = "us";

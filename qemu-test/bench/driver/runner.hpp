@@ -43,7 +43,14 @@ private:
 		std::string name() const;
 	};
 
+	/** Rings that each side has sent in a channel. */
+	struct rings {
+		std::uint64_t guest = 0;
+		std::uint64_t host = 0;
+	};
+
 	std::vector<step> steps();
+	rings rung(const std::string &slot);
 	bool skipped(const std::string &path);
 	static void named(const step &each, const std::function<void()> &work);
 	void measure_step(const step &each, unsigned round);

@@ -11,9 +11,9 @@
 namespace bench {
 
 /** The library's read_some(), write_all(), and their like for records. */
-class channel_end final : public end {
+class library_end final : public end {
 public:
-	explicit channel_end(std::shared_ptr<kvmchan::channel> channel, std::size_t batch = 1)
+	explicit library_end(std::shared_ptr<kvmchan::channel> channel, std::size_t batch = 1)
 	    : channel_{std::move(channel)}, packet_{channel_->mode() == kvmchan::channel_mode::packet}, batch_{batch}
 	{
 	}
