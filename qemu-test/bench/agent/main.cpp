@@ -3,7 +3,7 @@
  * bench-agent CONTROL
  * The guest's half of the benchmarks: does the jobs that come as lines on its
  * standard input, "NUMBER JOB", and answers each with "ok TEXT" or "error TEXT"
- * and then "end NUMBER". CONTROL is the memory slot with the control words.
+ * and then "end NUMBER"; 0 when it is there. CONTROL is the memory slot with the control words.
  */
 #include "ends.hpp"
 #include "many.hpp"
@@ -40,6 +40,7 @@ try {
 	auto &words = *reinterpret_cast<control *>(block.bytes().data());
 	guest_ends ends;
 	many_jobs many;
+	std::cout << "ok\nend 0" << std::endl;
 	for (std::string line; std::getline(std::cin, line);) {
 		const auto number = line.substr(0, line.find(' '));
 		try {

@@ -5,11 +5,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace bench {
 
 agent::agent(harness::guest &machine, const std::string &control_slot)
     : process_{machine.spawn(harness::guest::host_program(BENCH_AGENT, {control_slot}))}
 {
+	finish(party::patience);
 }
 
 agent::~agent()
@@ -32,10 +35,11 @@ std::string agent::finish(harness::milliseconds limit)
 	process_.wait_output(fmt::format("\nend {}\n", number_), limit);
 	auto text = process_.read();
 	text.resize(text.rfind("\nend "));
-	const auto space = text.find(' ');
+	const auto space = std::min(text.find(' '), text.size());
+	const auto rest = text.substr(std::min(space + 1, text.size()));
 	if (text.substr(0, space) != "ok")
-		throw harness::error{"in the guest: " + text.substr(space + 1)};
-	return text.substr(space + 1);
+		throw harness::error{"in the guest: " + rest};
+	return rest;
 }
 
 } // namespace bench

@@ -11,6 +11,7 @@ namespace bench {
 /** The bench-agent of a guest, by which the host has jobs done there. */
 class agent final : public party {
 public:
+	/** Returns when it takes jobs. */
 	agent(harness::guest &machine, const std::string &control_slot);
 	/** Kills it. */
 	~agent() override;
