@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace bench {
 
@@ -39,8 +40,8 @@ const char *name_of(way direction)
 
 } // namespace
 
-runner::runner(machine &at, samples &to, const effort &how, unsigned cpus, unsigned boot)
-    : at_{at}, lab_{at.words()}, ends_{at}, host_{ends_, at.words()}, samples_{to}, effort_{how}, cpus_{cpus}, boot_{boot}
+runner::runner(machine &at, samples &to, effort how, unsigned cpus, unsigned boot)
+    : at_{at}, lab_{at.words()}, ends_{at}, host_{ends_, at.words()}, samples_{to}, effort_{std::move(how)}, cpus_{cpus}, boot_{boot}
 {
 }
 

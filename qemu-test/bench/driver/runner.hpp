@@ -31,7 +31,7 @@ struct effort {
 /** Runs the plan on one machine, all candidates in turn, again and again. */
 class runner {
 public:
-	runner(machine &at, samples &to, const effort &how, unsigned cpus, unsigned boot);
+	runner(machine &at, samples &to, effort how, unsigned cpus, unsigned boot);
 
 	void run();
 
