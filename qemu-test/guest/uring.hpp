@@ -81,7 +81,17 @@ public:
 		return found;
 	}
 
-	/** Waits for one. */
+	/** Sleeps until there is one, for ever if none comes. */
+	completion next()
+	{
+		for (;;) {
+			if (const auto found = completed())
+				return *found;
+			::syscall(SYS_io_uring_enter, ring_.get(), 0, 1, IORING_ENTER_GETEVENTS, nullptr, 0);
+		}
+	}
+
+	/** Waits for one; ends the program if none comes. */
 	completion wait()
 	{
 		std::optional<completion> found;

@@ -5,9 +5,12 @@
 #include "error.hpp"
 #include "unique_fd.hpp"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -62,16 +65,23 @@ region_server::region_server(setup options) : options_{std::move(options)}, sock
 	start();
 }
 
+/* What to serve: options, or a file. */
+std::vector<std::string> region_server::words() const
+{
+	if (options_.toml.empty())
+		return {"-S", socket_, "-l", options_.size, "-n", std::to_string(options_.vectors), "--memfd"};
+	const auto file = dir_ / "server.toml";
+	std::ofstream{file} << fmt::format("[[region]]\nname = \"test\"\nsocket = \"{}\"\nsize = \"{}\"\nvectors = {}\n{}",
+	                                   socket_.string(), options_.size, options_.vectors, options_.toml);
+	return {"-c", file};
+}
+
 void region_server::start()
 {
 	const auto notify = notify_socket(dir_ / "notify");
-	std::vector<std::string> argv{kvmchan_tool(), "serve", "-F",
-	                              "-S", socket_,
-	                              "-p", dir_ / "pid",
-	                              "-l", options_.size,
-	                              "-n", std::to_string(options_.vectors),
-	                              "--memfd"};
-	argv.insert(argv.end(), options_.args.begin(), options_.args.end());
+	std::vector<std::string> argv{kvmchan_tool(), "serve", "-F", "-p", dir_ / "pid"};
+	for (const auto &more : {words(), options_.args})
+		argv.insert(argv.end(), more.begin(), more.end());
 	process_.emplace(process_options{.argv = std::move(argv),
 	                                 .env = {{"NOTIFY_SOCKET", dir_ / "notify"}},
 	                                 .directory = dir_.path()});

@@ -25,6 +25,8 @@ public:
 		unsigned vectors = 2;
 		/// More words for the command line, say {"--channel", "a:stream"}.
 		std::vector<std::string> args{};
+		/// Or more lines for the region in a kvmchan.toml: what has no option.
+		std::string toml{};
 	};
 
 	/** Returns when the server says that it is ready (sd_notify). */
@@ -48,6 +50,8 @@ public:
 	void stop();
 
 private:
+	std::vector<std::string> words() const;
+
 	temp_dir dir_{"serve"};
 	setup options_;
 	std::filesystem::path socket_;
