@@ -34,7 +34,7 @@ bool selection::takes(const json &sample) const
 	const bool side = dir != "guest" ? text("dir", dir) : text("dir", "h2g") || text("dir", "g2h") || text("dir", "both");
 
 	return text("bench", bench) && side && text("spin", spin) && text("unit", unit) &&
-	       text("what", what) && std::ranges::find(paths, sample.at("path").get<std::string>()) != paths.end() &&
+	       (what == "*" || sample.value("what", std::string{}) == what) && std::ranges::find(paths, sample.at("path").get<std::string>()) != paths.end() &&
 	       (!size || sample.at("size").get<std::uint64_t>() == *size) &&
 	       (!channels || sample.at("channels").get<unsigned>() == *channels) &&
 	       (!pinned || sample.value("pinned", false) == *pinned) && sample.value("hogged", false) == hogged &&

@@ -29,6 +29,7 @@ struct selection {
 	std::string spin{};
 	std::optional<bool> pinned{};
 	std::string unit{};
+	/** Of several figures of one benchmark; here empty is none of them, and "*" any. */
 	std::string what{};
 	bool hogged = false;
 	/** Which of a sample's figures. */

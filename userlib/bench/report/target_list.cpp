@@ -82,6 +82,7 @@ selection idle(const std::string &dir, const std::string &unit)
 {
 	selection made{"idle", {"kvmchan"}, dir};
 
+	made.what = "*";
 	made.unit = unit;
 	return made;
 }
@@ -95,6 +96,7 @@ selection guest_memory()
 {
 	selection made{"memory", {"kvmchan"}, "guest"};
 
+	made.what = "*";
 	made.unit = "bytes";
 	return made;
 }
