@@ -86,7 +86,7 @@ void run_idle(sample_file &out, const plan &how)
 		made.channels = channels;
 		made.spin = "on";
 		made.round = round;
-		made.what = "CPU time in a second";
+		made.what = "cpu";
 		out.write(made);
 		made.unit = "1/s";
 		made.what = "doorbells";

@@ -119,14 +119,13 @@ void run_many_channels(sample_file &out, const plan &how)
 		candidates.emplace_back(count, std::make_unique<busy_channels>(count, region_config{}.vectors));
 	for (unsigned round = 0; round < how.rounds; ++round)
 		for (const auto &[count, channels] : candidates) {
-			sample made{"throughput", "kvmchan", "MB/s", channels->run(2 * how.slice)};
+			sample made{"throughput", "kvmchan-many", "MB/s", channels->run(2 * how.slice)};
 
 			made.size = message_size;
 			made.channels = count;
 			made.spin = "on";
 			made.pinned = true;
 			made.round = round;
-			made.what = "epoll";
 			out.write(made);
 		}
 }

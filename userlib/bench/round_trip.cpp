@@ -95,7 +95,7 @@ std::vector<candidate> make_candidates(const sample_file &out)
 	return all;
 }
 
-void measure(sample_file &out, const candidate &one, const sample &about, nanoseconds duration)
+void measure(sample_file &out, const candidate &one, const sample &about, nanoseconds duration, bool hogged = false)
 {
 	latencies took = one.run(about.size, duration, about.pinned);
 	sample made = about;
@@ -103,7 +103,7 @@ void measure(sample_file &out, const candidate &one, const sample &about, nanose
 	made.bench = "round_trip";
 	made.path = one.path;
 	made.unit = "us";
-	made.spin = about.hogged && one.spin == "on" ? "hogged" : one.spin;
+	made.spin = !hogged ? one.spin : one.spin == "off" ? "hogged-off" : "hogged";
 	made.value = took.quantile(0.5);
 	made.p99 = took.quantile(0.99);
 	made.p999 = took.quantile(0.999);
@@ -135,13 +135,11 @@ void run_round_trips(sample_file &out, const plan &how)
 			}
 		const hog somebody;
 
-		about.hogged = true;
 		about.size = 64;
 		about.pinned = false;
 		for (const candidate &one : candidates)
 			if (bears_a_hog(one))
-				measure(out, one, about, how.slice);
-		about.hogged = false;
+				measure(out, one, about, how.slice, true);
 	}
 }
 

@@ -72,8 +72,6 @@ void sample_file::write(const sample &measured)
 	          {"spin", measured.spin},     {"pinned", measured.pinned},     {"boot", 0},
 	          {"round", measured.round},   {"unit", measured.unit},         {"value", measured.value}};
 
-	if (measured.hogged)
-		line["hogged"] = true;
 	if (!measured.what.empty())
 		line["what"] = measured.what;
 	if (measured.p99)

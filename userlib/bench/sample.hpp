@@ -22,8 +22,6 @@ struct sample {
 	unsigned channels = 1;
 	std::string spin = "-";
 	bool pinned = false;
-	/** Somebody else kept one of the CPUs busy. */
-	bool hogged = false;
 	unsigned round = 0;
 	/** Which of several figures of one benchmark. */
 	std::string what{};

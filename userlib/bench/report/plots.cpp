@@ -129,14 +129,6 @@ void write_plots(const std::filesystem::path &directory, const sample_set &sampl
 		     samples);
 		channels.channels.reset();
 		channels.size = 65536;
-		channels.what = "epoll";
-		if (!samples.value([&] {
-			    selection ours = channels;
-
-			    ours.paths = {"kvmchan"};
-			    return ours;
-		    }()))
-			channels.what.clear();
 		if (values_of(samples, channels, "channels").size() > 1)
 			draw(directory,
 			     {"channels-" + dir, "All channels together, " + where, "channels", "MB/s", channels, "channels"},

@@ -8,6 +8,15 @@
 namespace kvmchan::bench {
 namespace {
 
+/* A channel that is there to show what a larger ring brings. */
+const std::string other_ring = "stream4";
+
+/* What was counted over a time is shown for a second. */
+double figure_of(const json &sample, const std::string &figure)
+{
+	return sample.at(figure).get<double>() / sample.value("seconds", 1.0);
+}
+
 /* A time is good when it is short; all else when it is large. */
 bool small_is_good(const selection &which)
 {
@@ -30,15 +39,14 @@ bool selection::takes(const json &sample) const
 		return wanted.empty() || sample.value(field, std::string{}) == wanted;
 	};
 
-	/* Between a guest and its host, either way. */
-	const bool side = dir != "guest" ? text("dir", dir) : text("dir", "h2g") || text("dir", "g2h") || text("dir", "both");
+	const bool side = dir != "guest" ? text("dir", dir) : !text("dir", "h2h") && !text("dir", "g2g");
 
 	return text("bench", bench) && side && text("spin", spin) && text("unit", unit) &&
-	       (what == "*" || sample.value("what", std::string{}) == what) && std::ranges::find(paths, sample.at("path").get<std::string>()) != paths.end() &&
+	       (what == "*" || sample.value("what", std::string{}) == what) &&
+	       sample.value("where", std::string{}) != other_ring && std::ranges::find(paths, sample.at("path").get<std::string>()) != paths.end() &&
 	       (!size || sample.at("size").get<std::uint64_t>() == *size) &&
 	       (!channels || sample.at("channels").get<unsigned>() == *channels) &&
-	       (!pinned || sample.value("pinned", false) == *pinned) && sample.value("hogged", false) == hogged &&
-	       sample.contains(figure);
+	       (!pinned || sample.value("pinned", false) == *pinned) && sample.contains(figure);
 }
 
 std::string selection::name() const
@@ -85,6 +93,8 @@ void sample_set::read(const std::filesystem::path &file)
 				skipped_.push_back(std::move(object));
 			} else {
 				check(object);
+				if (object.contains("of"))
+					object["what"] = object["of"];
 				samples_.push_back(std::move(object));
 			}
 		} catch (const json::exception &error) {
@@ -99,7 +109,7 @@ std::optional<figure> sample_set::value(const selection &which) const
 
 	for (const json &sample : samples_)
 		if (which.takes(sample))
-			values.push_back(sample.at(which.figure).get<double>());
+			values.push_back(figure_of(sample, which.figure));
 	return values.empty() ? std::nullopt : std::optional{summary(std::move(values))};
 }
 
@@ -114,7 +124,7 @@ std::map<sample_set::side_by_side, double> sample_set::rounds(const selection &w
 			values[{{sample.value("boot", 0), sample.value("cpus", 0), sample.value("pinned", false),
 			         sample.value("round", 0)},
 			        sample.at("path").get<std::string>()}]
-				.push_back(sample.at(which.figure).get<double>());
+				.push_back(figure_of(sample, which.figure));
 	for (const auto &[key, list] : values) {
 		const double median = summary(list).median;
 		const auto [at, fresh] = found.emplace(key.first, median);

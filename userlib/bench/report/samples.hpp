@@ -22,7 +22,7 @@ struct selection {
 	std::string bench;
 	/** Of several, the best one counts. */
 	std::vector<std::string> paths;
-	/** Or "guest": h2g, g2h and both. */
+	/** Or "guest": anything that has to do with one guest and its host. */
 	std::string dir{};
 	std::optional<std::uint64_t> size{};
 	std::optional<unsigned> channels{};
@@ -31,7 +31,6 @@ struct selection {
 	std::string unit{};
 	/** Of several figures of one benchmark; here empty is none of them, and "*" any. */
 	std::string what{};
-	bool hogged = false;
 	/** Which of a sample's figures. */
 	std::string figure = "value";
 

@@ -36,12 +36,11 @@ std::vector<row> rows(const sample_set &samples, const std::string &bench, const
 
 		which.spin = sample.value("spin", "-");
 		which.pinned = sample.value("pinned", false);
-		which.hogged = sample.value("hogged", false);
 		std::string name = which.paths.front();
 
 		if (which.spin != "-" && (bench != "throughput" || which.spin != "on"))
-			name += which.spin == "hogged" ? ", busy polling" : which.spin == "on" ? ", busy polling" : ", sleeping";
-		if (which.hogged || which.spin == "hogged")
+			name += which.spin.ends_with("off") ? ", sleeping" : ", busy polling";
+		if (which.spin.starts_with("hogged"))
 			name += ", a core hogged";
 		else if (dir == "h2h")
 			name += *which.pinned ? "" : ", unpinned";

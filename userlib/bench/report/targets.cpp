@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "targets.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -12,6 +13,13 @@ std::optional<figure> scaled(std::optional<figure> value, double by)
 	if (value)
 		*value = {value->median * by, value->least * by, value->most * by, value->count};
 	return value;
+}
+
+std::optional<figure> difference(const std::optional<figure> &a, const std::optional<figure> &b)
+{
+	if (!a || !b)
+		return std::nullopt;
+	return figure{a->median - b->median, a->least - b->most, a->most - b->least, std::min(a->count, b->count)};
 }
 
 /* Where a path has nothing to spin with, its samples do not say that it does. */
@@ -29,6 +37,8 @@ std::optional<figure> evaluate(const sample_set &samples, const measure &way)
 {
 	const selection of = usable(samples, way.of);
 
+	if (way.minus)
+		return difference(samples.value(of), samples.value(*way.minus));
 	return scaled(way.by ? samples.ratio(of, usable(samples, *way.by)) : samples.value(of), way.scale);
 }
 
@@ -37,7 +47,8 @@ std::string describe(const measure &way, const figure &found)
 	const std::string times = way.scale == 1 ? "" : ", times " + number_text(way.scale);
 
 	if (!way.by)
-		return "median of " + std::to_string(found.count) + ": " + way.of.name() + times;
+		return "median of " + std::to_string(found.count) + ": " + way.of.name() + times +
+		       (way.minus ? ", less that of " + std::to_string(*way.minus->channels) + " channels" : "");
 	const bool same = way.of.name() == way.by->name();
 	const std::string by = same ? "its " + way.by->figure : way.by->name();
 

@@ -17,6 +17,8 @@ struct measure {
 	/** Without one the value is @p of itself. */
 	std::optional<selection> by{};
 	double scale = 1;
+	/** Taken off @p of. */
+	std::optional<selection> minus{};
 };
 
 enum class limit { at_most, at_least };
