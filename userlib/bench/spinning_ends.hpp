@@ -27,6 +27,12 @@ inline void relax() noexcept
 #endif
 }
 
+/** What one thread writes is on a line of its own, and on none that comes with it. */
+template <typename Value>
+struct alignas(128) own_line {
+	Value value{};
+};
+
 /**
  * One direction of a ring of bytes and nothing more: no checks, no wake-ups, a
  * copy of the other index that is looked at only when it is used up.
@@ -41,7 +47,7 @@ public:
 	{
 		while (!from.empty()) {
 			while (writer_.own - writer_.other == size) {
-				writer_.other = cons_.load(std::memory_order_acquire);
+				writer_.other = cons_.value.load(std::memory_order_acquire);
 				if (writer_.own - writer_.other == size)
 					relax();
 			}
@@ -51,7 +57,7 @@ public:
 
 			std::memcpy(data_ + at, from.data(), n);
 			writer_.own += n;
-			prod_.store(writer_.own, std::memory_order_release);
+			prod_.value.store(writer_.own, std::memory_order_release);
 			from = from.subspan(n);
 		}
 	}
@@ -60,7 +66,7 @@ public:
 	{
 		while (!to.empty()) {
 			while (reader_.own == reader_.other) {
-				reader_.other = prod_.load(std::memory_order_acquire);
+				reader_.other = prod_.value.load(std::memory_order_acquire);
 				if (reader_.own == reader_.other)
 					relax();
 			}
@@ -69,7 +75,7 @@ public:
 
 			std::memcpy(to.data(), data_ + at, n);
 			reader_.own += n;
-			cons_.store(reader_.own, std::memory_order_release);
+			cons_.value.store(reader_.own, std::memory_order_release);
 			to = to.subspan(n);
 		}
 	}
@@ -78,15 +84,13 @@ private:
 	/* Both ends work on one message at the same time. */
 	static constexpr std::uint64_t chunk = 64 * 1024;
 
-	struct view {
+	struct alignas(128) view {
 		std::uint64_t own = 0, other = 0;
 	};
 
+	own_line<std::atomic<std::uint64_t>> prod_, cons_;
+	view writer_, reader_;
 	std::byte *const data_;
-	alignas(128) std::atomic<std::uint64_t> prod_{0};
-	alignas(128) std::atomic<std::uint64_t> cons_{0};
-	alignas(128) view writer_;
-	alignas(128) view reader_;
 };
 
 /** Ends of two rings in shared memory. */
@@ -108,8 +112,9 @@ public:
 
 private:
 	memory memory_ = memory::create_memfd("kvmchan-bench", 2 * raw_ring::size);
-	raw_ring there_{memory_.bytes().data()}, back_{memory_.bytes().data() + raw_ring::size};
-	end a_{back_, there_}, b_{there_, back_};
+	std::unique_ptr<raw_ring> there_ = std::make_unique<raw_ring>(memory_.bytes().data());
+	std::unique_ptr<raw_ring> back_ = std::make_unique<raw_ring>(memory_.bytes().data() + raw_ring::size);
+	end a_{*back_, *there_}, b_{*there_, *back_};
 };
 
 /** Boost's queue between one producer and one consumer, of slots of 64 bytes. */
@@ -155,7 +160,7 @@ class handoff_pair {
 public:
 	using word = std::atomic<std::uint64_t>;
 
-	class end {
+	class alignas(128) end {
 	public:
 		end(word &in, word &out) noexcept : in_{in}, out_{out} {}
 
@@ -187,9 +192,8 @@ public:
 	end &b() noexcept { return b_; }
 
 private:
-	alignas(128) word there_{0};
-	alignas(128) word back_{0};
-	end a_{back_, there_}, b_{there_, back_};
+	own_line<word> there_, back_;
+	end a_{back_.value, there_.value}, b_{there_.value, back_.value};
 };
 
 } // namespace kvmchan::bench

@@ -72,8 +72,8 @@ void write_script(std::ostream &to, const plot &about, std::size_t lines)
 
 void run_gnuplot(const std::filesystem::path &directory, const std::string &script)
 {
-	const std::string command = "cd \"$1\" && exec gnuplot \"$2\"";
-	const char *const words[] = {"sh", "-c", command.c_str(), "sh", directory.c_str(), script.c_str(), nullptr};
+	const char *const command = R"(cd "$1" && exec gnuplot "$2")";
+	const char *const words[] = {"sh", "-c", command, "sh", directory.c_str(), script.c_str(), nullptr};
 	pid_t child = -1;
 	int status = 0;
 

@@ -38,7 +38,7 @@ std::vector<row> rows(const sample_set &samples, const std::string &bench, const
 		which.pinned = sample.value("pinned", false);
 		std::string name = which.paths.front();
 
-		if (which.spin != "-" && (bench != "throughput" || which.spin != "on"))
+		if (name.starts_with("kvmchan") && which.spin != "-" && (bench != "throughput" || which.spin != "on"))
 			name += which.spin.ends_with("off") ? ", sleeping" : ", busy polling";
 		if (which.spin.starts_with("hogged"))
 			name += ", a core hogged";
