@@ -60,9 +60,17 @@ private:
 	std::map<std::string, sample> about_;
 };
 
+/* The library calls plain functions: the argument says which of these it is. */
+std::vector<std::function<void(State &)>> cases;
+
+void run_case(State &state)
+{
+	cases.at(static_cast<std::size_t>(state.range(0)))(state);
+}
+
 class call_suite {
 public:
-	call_suite(sample_file &out, const plan &how) : out_{out}, how_{how}, reporter_{out} {}
+	call_suite(sample_file &out, plan how) : how_{std::move(how)}, reporter_{out} {}
 
 	/** One message in and out; @p make sets the path up when its turn has come. */
 	template <typename Make>
@@ -135,6 +143,7 @@ public:
 		benchmark::RunSpecifiedBenchmarks(&reporter_);
 		run_at(place::anywhere);
 		benchmark::ClearRegisteredBenchmarks();
+		cases.clear();
 	}
 
 private:
@@ -155,10 +164,10 @@ private:
 
 		about.pinned = true;
 		reporter_.add(name, about);
-		return benchmark::RegisterBenchmark(name.c_str(), function);
+		cases.push_back(std::move(function));
+		return benchmark::RegisterBenchmark(name.c_str(), run_case)->Arg(static_cast<std::int64_t>(cases.size() - 1));
 	}
 
-	sample_file &out_;
 	plan how_;
 	sample_reporter reporter_;
 };
