@@ -60,13 +60,19 @@ private:
 	std::map<std::string, sample> about_;
 };
 
-/* The library calls plain functions: the argument says which of these it is. */
-std::vector<std::function<void(State &)>> cases;
+class call_benchmark : public benchmark::Fixture {
+public:
+	call_benchmark(const std::string &name, std::function<void(State &)> function) : function_{std::move(function)}
+	{
+		SetName(name.c_str());
+	}
 
-void run_case(State &state)
-{
-	cases.at(static_cast<std::size_t>(state.range(0)))(state);
-}
+protected:
+	void BenchmarkCase(State &state) override { function_(state); }
+
+private:
+	std::function<void(State &)> function_;
+};
 
 class call_suite {
 public:
@@ -143,7 +149,6 @@ public:
 		benchmark::RunSpecifiedBenchmarks(&reporter_);
 		run_at(place::anywhere);
 		benchmark::ClearRegisteredBenchmarks();
-		cases.clear();
 	}
 
 private:
@@ -164,8 +169,9 @@ private:
 
 		about.pinned = true;
 		reporter_.add(name, about);
-		cases.push_back(std::move(function));
-		return benchmark::RegisterBenchmark(name.c_str(), run_case)->Arg(static_cast<std::int64_t>(cases.size() - 1));
+		/* The library owns it from here on. */
+		return benchmark::internal::RegisterBenchmarkInternal(
+			std::make_unique<call_benchmark>(name, std::move(function)).release()); // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
 	}
 
 	plan how_;
