@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Samples and verdicts as people read them.
+#ifndef KVMCHAN_BENCH_REPORT_TABLES_HPP
+#define KVMCHAN_BENCH_REPORT_TABLES_HPP
+
+#include <iosfwd>
+#include <vector>
+
+#include "samples.hpp"
+#include "targets.hpp"
+
+namespace kvmchan::bench {
+
+/** Targets, throughput and round trips, in Markdown. */
+void write_markdown(std::ostream &to, const sample_set &samples, const std::vector<verdict> &verdicts);
+
+/** Targets, for a terminal. */
+void write_verdicts(std::ostream &to, const std::vector<verdict> &verdicts);
+
+/** "host to guest" for h2g. */
+std::string direction_text(const std::string &dir);
+
+/** The values of a field among samples of one benchmark, sorted; numbers by size. */
+std::vector<json> values_of(const sample_set &samples, const selection &which, const char *field);
+
+} // namespace kvmchan::bench
+
+#endif
