@@ -392,10 +392,11 @@ void region_service::ring_all()
 
 void region_service::scan_locks()
 {
+	const std::size_t before = reaper_->deaths();
 	const auto bells = reaper_->scan_locks();
 
-	if (!bells.empty())
-		spdlog::info("region {}: {} sides of dead processes were freed", config_.name, bells.size());
+	if (reaper_->deaths() != before)
+		spdlog::info("region {}: {} sides of dead processes were freed", config_.name, reaper_->deaths() - before);
 	ring_bells(bells);
 	arm_scan();
 }
