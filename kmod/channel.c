@@ -113,7 +113,10 @@ void kvmchan_channel_show_bell(struct kvmchan_channel *ch)
 	kvmchan_store_release(&ch->session.own->bell, ch->bell);
 }
 
-/* Publishes our address, and ends what a former life left open. */
+/*
+ * Publishes our address, ends what a former life left open, and rings in its
+ * place.
+ */
 static void kvmchan_channel_attach(struct kvmchan_channel *ch)
 {
 	unsigned long flags;

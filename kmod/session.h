@@ -132,7 +132,8 @@ static inline bool kvmchan_session_peer_alive(const struct kvmchan_session *s,
  * the next epoch, so that a peer which was paired with it sees it gone, and
  * one which was not never takes its bytes.
  *
- * Return: KVMCHAN_RING_PEER when a session was ended, else 0.
+ * Return: KVMCHAN_RING_PEER, always: the former life may have changed the word
+ * and died before it rang, and then the peer still sleeps.
  */
 static inline unsigned int kvmchan_session_attach(struct kvmchan_session *s,
 						  struct kvmchan_tx *tx)
@@ -145,7 +146,7 @@ static inline unsigned int kvmchan_session_attach(struct kvmchan_session *s,
 	s->phase = KVMCHAN_PHASE_CLOSED;
 	s->link = link & ~KVMCHAN_LINK_OPEN;
 	if (!(link & KVMCHAN_LINK_OPEN))
-		return 0;
+		return KVMCHAN_RING_PEER;
 	s->link = kvmchan_link_make(kvmchan_epoch_next(epoch),
 				    kvmchan_link_acked(link), 0);
 	kvmchan_store(&s->own->tx_start, tx->prod);

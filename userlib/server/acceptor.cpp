@@ -28,6 +28,13 @@ void acceptor::stop() noexcept
 	listener_.close();
 }
 
+void acceptor::leave() noexcept
+{
+	watch_.stop();
+	pause_timer_.cancel();
+	listener_.leave();
+}
+
 void acceptor::wait()
 {
 	watch_.when_readable([this](const std::error_code &ec) {

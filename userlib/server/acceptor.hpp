@@ -29,6 +29,9 @@ public:
 	void start() { wait(); }
 	/** Stops listening and removes the socket. */
 	void stop() noexcept;
+	/** Stops, and leaves the socket to the next server. */
+	void leave() noexcept;
+	const unix_listener &listener() const noexcept { return listener_; }
 	std::string path() const { return listener_.path().string(); }
 
 private:

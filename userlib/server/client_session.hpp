@@ -50,6 +50,12 @@ public:
 	/** Closes now; the end handler is called soon. */
 	void end(const std::string &why);
 
+	int fd() const noexcept { return socket_.get(); }
+	const ivshmem::outbox &outbox() const noexcept { return outbox_; }
+	void restore_head_sent(std::size_t bytes) noexcept { outbox_.restore_head_sent(bytes); }
+	/** Called when all that was queued is with the kernel. */
+	void when_drained(std::function<void()> handler) { at_drained_ = std::move(handler); }
+
 	const peer_credentials &credentials() const noexcept { return who_; }
 	std::size_t queued() const noexcept { return outbox_.size(); }
 
@@ -72,6 +78,7 @@ private:
 	peer_credentials who_;
 	std::chrono::milliseconds deadline_;
 	end_handler at_end_;
+	std::function<void()> at_drained_;
 	ivshmem::outbox outbox_;
 	bool waiting_ = false;
 	bool deadline_runs_ = false;

@@ -103,10 +103,10 @@ private:
 	std::string input_;
 };
 
-control_service::control_service(asio::io_context &io, const std::filesystem::path &socket, mode_t mode,
-                                 const access_list &access, request_handler at_request)
+control_service::control_service(asio::io_context &io, unix_listener listener, const access_list &access,
+                                 request_handler at_request)
 	: io_{io}, at_request_{std::move(at_request)},
-	  acceptor_{io, unix_listener::listen(socket, mode), access,
+	  acceptor_{io, std::move(listener), access,
 	            [this](unique_fd fd, const peer_credentials &) { admit(std::move(fd)); }}
 {
 }
@@ -119,6 +119,17 @@ control_service::~control_service()
 void control_service::stop() noexcept
 {
 	acceptor_.stop();
+	hang_up();
+}
+
+void control_service::leave() noexcept
+{
+	acceptor_.leave();
+	hang_up();
+}
+
+void control_service::hang_up() noexcept
+{
 	for (const auto &each : connections_)
 		each->close();
 	connections_.clear();

@@ -33,6 +33,7 @@ inline constexpr std::size_t control_connections_max = 32;
  *	 "size":["64K","1M"],"sides":["host","any"]}
  *	{"cmd":"remove","name":"log"}
  *	{"cmd":"reload"}
+ *	{"cmd":"restart"}
  *
  * A reply is {"ok":true,...} or {"ok":false,"error":"..."}. A connection that
  * does not read its replies is closed.
@@ -42,15 +43,20 @@ public:
 	/** Answers a request; may throw std::exception, which becomes the error. */
 	using request_handler = std::function<nlohmann::json(const nlohmann::json &)>;
 
-	control_service(asio::io_context &io, const std::filesystem::path &socket, mode_t mode,
-	                const access_list &access, request_handler at_request);
+	control_service(asio::io_context &io, unix_listener listener, const access_list &access,
+	                request_handler at_request);
 	~control_service();
 
 	void start() { acceptor_.start(); }
 	void stop() noexcept;
+	/** Stops, and leaves the socket to the next server. */
+	void leave() noexcept;
+	const unix_listener &listener() const noexcept { return acceptor_.listener(); }
 
 private:
 	class connection;
+
+	void hang_up() noexcept;
 
 	void admit(unique_fd socket);
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 
 namespace kvmchan {
 
@@ -32,6 +33,15 @@ public:
 
 	/** Its peer left at @p tick. */
 	void give_back(std::uint16_t id, std::uint64_t tick);
+
+	/** What the next server has to know beside the IDs that are in use. */
+	std::uint16_t next() const noexcept { return next_; }
+	const std::map<std::uint16_t, std::uint64_t> &resting() const noexcept { return resting_; }
+	void restore(std::uint16_t next, std::map<std::uint16_t, std::uint64_t> resting)
+	{
+		next_ = next;
+		resting_ = std::move(resting);
+	}
 
 private:
 	static constexpr std::size_t ids = 65536;

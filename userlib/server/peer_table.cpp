@@ -33,6 +33,12 @@ peer &peer_table::add_vm(std::uint16_t id, const std::string &name)
 	return peers_.insert_or_assign(id, std::move(made)).first->second;
 }
 
+peer &peer_table::restore(std::uint16_t id, const std::string &vm, std::vector<ivshmem::shared_fd> bells)
+{
+	ids_.reserve(id);
+	return peers_.insert_or_assign(id, peer{id, vm, std::move(bells), nullptr}).first->second;
+}
+
 std::optional<std::uint64_t> peer_table::oldest_join() const
 {
 	std::optional<std::uint64_t> oldest;

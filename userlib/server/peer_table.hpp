@@ -49,6 +49,13 @@ public:
 	void leave(peer &gone, std::uint64_t tick);
 
 	peer *find(std::uint16_t id) noexcept;
+	/** A peer that a former server had, with its eventfds. */
+	peer &restore(std::uint16_t id, const std::string &vm, std::vector<ivshmem::shared_fd> bells);
+	id_pool &ids() noexcept { return ids_; }
+	const id_pool &ids() const noexcept { return ids_; }
+	std::deque<std::uint16_t> &parked() noexcept { return parked_; }
+	const std::deque<std::uint16_t> &parked() const noexcept { return parked_; }
+
 	std::map<std::uint16_t, peer> &all() noexcept { return peers_; }
 	const std::map<std::uint16_t, peer> &all() const noexcept { return peers_; }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "region_service.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -24,8 +22,9 @@ constexpr std::size_t queue_bursts = 4;
 
 } // namespace
 
-region_service::region_service(asio::io_context &io, const region_config &config)
-	: io_{io}, config_{config}, peers_{config.vectors, !config.vms.empty()}, scan_timer_{io}
+region_service::region_service(asio::io_context &io, const region_config &config, unsigned tag,
+                               std::optional<inherited_region> from)
+	: io_{io}, config_{config}, tag_{tag}, peers_{config.vectors, !config.vms.empty()}, scan_timer_{io}
 {
 	for (const uid_t uid : config_.allow_uids)
 		access_.allow_uid(uid);
@@ -34,127 +33,21 @@ region_service::region_service(asio::io_context &io, const region_config &config
 	if (config_.group)
 		access_.allow_gid(*config_.group);
 	try {
-		open();
+		if (from)
+			restore(std::move(*from));
+		else
+			open();
 	} catch (...) {
 		stop();
 		throw;
 	}
 }
 
-void region_service::open()
-{
-	/* The sockets first: of two servers on one path only one may go on. */
-	listen(config_.socket, std::nullopt);
-	for (const vm_config &vm : config_.vms) {
-		peers_.add_vm(*vm.id, vm.name);
-		listen(vm.socket, vm.id);
-	}
-	open_memory();
-	if (!config_.raw)
-		open_table();
-}
-
-void region_service::listen(const std::filesystem::path &path, std::optional<std::uint16_t> vm)
-{
-	unix_listener listener = unix_listener::listen(path, config_.mode);
-
-	if (config_.group) {
-		std::error_code ec;
-
-		listener.assign_group(*config_.group, ec);
-		if (ec)
-			throw std::system_error{ec, fmt::format("socket {}: group {}", path.string(), *config_.group)};
-	}
-	acceptors_.push_back(std::make_unique<acceptor>(
-		io_, std::move(listener), access_, [this, vm](unique_fd connection, const peer_credentials &who) {
-			if (vm)
-				admit_vm(*vm, std::move(connection), who);
-			else
-				admit_client(std::move(connection), who);
-		}));
-}
-
-void region_service::open_memory()
-{
-	switch (config_.memory) {
-	case memory_kind::memfd:
-		memory_ = memory::create_memfd("kvmchan:" + config_.name, config_.size);
-		break;
-	case memory_kind::shm:
-		memory_ = memory::create_shm(config_.memory_name, config_.size);
-		break;
-	case memory_kind::file:
-		memory_ = memory::create_file(config_.memory_name, config_.size);
-		break;
-	case memory_kind::directory:
-		memory_ = memory::create_in(config_.memory_name, config_.size);
-		break;
-	}
-
-	std::error_code ec;
-
-	lock_ = manager_lock::acquire(memory_.fd(), ec);
-	if (ec == std::errc::device_or_resource_busy)
-		throw std::system_error{ec, "memory \"" + config_.memory_name + "\": another server manages it"};
-	if (ec)
-		throw std::system_error{ec, "locking the memory of region \"" + config_.name + "\""};
-	memory_fd_ = std::make_shared<const unique_fd>(reopen(memory_.fd(), ec));
-	if (ec)
-		throw std::system_error{ec, "reopening the memory of region \"" + config_.name + "\""};
-}
-
-void region_service::open_table()
-{
-	if (!memory_.created() && manager::is_formatted(memory_.bytes())) {
-		table_ = manager::adopt(memory_.bytes());
-		spdlog::info("region {}: went on with {} bytes that were formatted before", config_.name, memory_.size());
-		if (table_->dropped())
-			spdlog::warn("region {}: {} slots of its table were damaged and are gone", config_.name,
-			             table_->dropped());
-	} else {
-		table_ = manager::format(memory_.bytes(), {config_.table_slots, memory_.created()});
-	}
-	reaper_.emplace(*table_, memory_.fd());
-	for (const slot_config &slot : config_.slots)
-		add_configured(slot);
-	table_->announce(true);
-}
-
-void region_service::add_configured(const slot_config &slot)
-{
-	if (table_->find(slot.spec.name)) {
-		if (matches(slot.spec)) {
-			configured_.insert(slot.spec.name);
-			return;
-		}
-		table_->remove(slot.spec.name);
-	}
-	try {
-		table_->add(slot.spec);
-	} catch (const std::system_error &error) {
-		throw std::system_error{error.code(), slot.origin + ": " + error_text(error)};
-	}
-	configured_.insert(slot.spec.name);
-}
-
-bool region_service::matches(const slot_spec &spec) const
-{
-	const auto index = table_->find(spec.name);
-
-	if (!index)
-		return false;
-	const kvmchan_slot &slot = table_->slots()[*index];
-	const bool channel = spec.kind == KVMCHAN_KIND_CHANNEL;
-
-	return slot.kind == static_cast<__u32>(spec.kind) && (!channel || slot.mode == static_cast<__u32>(spec.mode)) &&
-	       std::equal(spec.side.begin(), spec.side.end(), slot.side) && slot.data_size[0] == spec.size[0] &&
-	       (!channel || slot.data_size[1] == spec.size[1]);
-}
-
 void region_service::start()
 {
 	for (auto &each : acceptors_)
 		each->start();
+	resume();
 	if (table_)
 		scan_locks();
 }
@@ -174,7 +67,7 @@ void region_service::stop() noexcept
 
 	std::error_code ec;
 
-	if (memory_.created() && !config_.keep_memory) {
+	if (owns_memory_ && !config_.keep_memory) {
 		if (config_.memory == memory_kind::shm)
 			memory::unlink_shm(config_.memory_name, ec);
 		else if (config_.memory == memory_kind::file)
@@ -203,6 +96,7 @@ try {
 	++clients_;
 	begin(*as, std::move(connection), who, false);
 	tell_others(*as, true, fresh);
+	send_all();
 } catch (const std::exception &error) {
 	spdlog::warn("region {}: refused pid {}: {}", config_.name, who.pid, error.what());
 }
@@ -226,26 +120,53 @@ try {
 	for (const auto &bell : as.bells)
 		drain_doorbell(bell->get());
 	begin(as, std::move(connection), who, true);
+	send_all();
 } catch (const std::exception &error) {
 	spdlog::warn("region {}: refused pid {}: {}", config_.name, who.pid, error.what());
 }
 
 void region_service::begin(peer &as, unique_fd connection, const peer_credentials &who, bool is_vm)
 {
+	client_session &session = add_session(as, std::move(connection), who, is_vm, ++tick_);
+
+	queue_burst(session);
+	spdlog::info("region {}: peer {} is {}{} (pid {}, uid {})", config_.name, as.id, is_vm ? "VM " : "a client",
+	             as.vm, who.pid, who.uid);
+	session.start();
+}
+
+client_session &region_service::add_session(peer &as, unique_fd connection, const peer_credentials &who, bool is_vm,
+                                            std::uint64_t joined)
+{
 	const auto session = std::make_shared<client_session>(
 		io_, std::move(connection), who, config_.client_deadline,
 		[this](client_session &ending, const std::string &why) { ended(ending, why); });
 
 	session->id = as.id;
-	session->joined = ++tick_;
+	session->joined = joined;
 	session->is_vm = is_vm;
 	as.session = session.get();
+	session->when_drained([this] { changed(); });
 	sessions_.push_back(session);
-	queue_burst(*session);
-	spdlog::info("region {}: peer {} is {}{} (pid {}, uid {})", config_.name, as.id, is_vm ? "VM " : "a client",
-	             as.vm, who.pid, who.uid);
-	session->start();
-	session->flush();
+	return *session;
+}
+
+/*
+ * What is queued goes out between two states: a server that dies in between
+ * leaves one that says to whom something was on its way.
+ */
+void region_service::send_all()
+{
+	changed();
+	for (const auto &session : sessions_)
+		session->flush();
+	changed();
+}
+
+void region_service::changed()
+{
+	if (at_change_)
+		at_change_();
 }
 
 /* All that a new client has to know, as one piece; its own vectors end it. */
@@ -287,7 +208,6 @@ void region_service::tell_others(const peer &about, bool joined, bool fresh)
 				session->push(about.id, bell);
 		else
 			session->push(about.id);
-		session->flush();
 	}
 }
 
@@ -300,12 +220,20 @@ void region_service::ended(client_session &session, const std::string &why)
 	if (std::erase(sessions_, keep) == 0 || !as || as->session != &session)
 		return;
 	spdlog::info("region {}: peer {} (pid {}): {}", config_.name, id, session.credentials().pid, why);
+	departed(*as, session.is_vm);
+}
+
+void region_service::departed(peer &gone, bool is_vm)
+{
+	const std::uint16_t id = gone.id;
+
 	++tick_;
-	if (!session.is_vm) {
+	if (!is_vm) {
 		--clients_;
-		tell_others(*as, false, false);
+		tell_others(gone, false, false);
 	}
-	peers_.leave(*as, tick_);
+	peers_.leave(gone, tick_);
+	send_all();
 	if (reaper_) {
 		ring_bells(reaper_->peer_left(id));
 		scan_locks();
@@ -388,14 +316,16 @@ void region_service::ring_all()
 	for (const auto &[id, each] : peers_.all())
 		if (each.session)
 			ring_doorbell(each.bells.front()->get());
+	changed();
 }
 
 void region_service::scan_locks()
 {
+	const std::size_t before = reaper_->deaths();
 	const auto bells = reaper_->scan_locks();
 
-	if (!bells.empty())
-		spdlog::info("region {}: {} sides of dead processes were freed", config_.name, bells.size());
+	if (reaper_->deaths() != before)
+		spdlog::info("region {}: {} sides of dead processes were freed", config_.name, reaper_->deaths() - before);
 	ring_bells(bells);
 	arm_scan();
 }

@@ -4,6 +4,7 @@
 #define KVMCHAN_SERVER_REGION_SERVICE_HPP
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,6 +19,7 @@
 #include "acceptor.hpp"
 #include "client_session.hpp"
 #include "config.hpp"
+#include "handover_state.hpp"
 #include "manager.hpp"
 #include "manager_lock.hpp"
 #include "manager_reaper.hpp"
@@ -42,8 +44,12 @@ namespace kvmchan {
  */
 class region_service {
 public:
-	/** Opens memory and sockets, and formats or adopts the region. */
-	region_service(asio::io_context &io, const region_config &config);
+	/**
+	 * Opens memory and sockets, and formats or adopts the region; or goes on
+	 * with what a former server left of it. @p tag: see handover.
+	 */
+	region_service(asio::io_context &io, const region_config &config, unsigned tag = 0,
+	               std::optional<inherited_region> from = std::nullopt);
 	region_service(const region_service &) = delete;
 	region_service &operator=(const region_service &) = delete;
 	~region_service() { stop(); }
@@ -52,6 +58,18 @@ public:
 	void start();
 	/** Ends all connections, removes the sockets and the memory's name. */
 	void stop() noexcept;
+	/** Closes all, and leaves it as it is to those who have descriptors of it. */
+	void leave() noexcept;
+
+	static region_shape shape_of(const region_config &config);
+	/**
+	 * All that the next server needs. @p exact: nothing will be sent any more;
+	 * otherwise of a client for whom messages wait it is only said that they do.
+	 */
+	region_state save(fd_names &fds, bool exact) const;
+	/** Called before and after messages are sent that tell of a change. */
+	void when_changed(std::function<void()> handler) { at_change_ = std::move(handler); }
+	unsigned tag() const noexcept { return tag_; }
 
 	/** Adds a slot, and rings vector 0 of all peers. */
 	void add_slot(const slot_spec &spec);
@@ -71,15 +89,31 @@ public:
 private:
 	void open();
 	void open_memory();
-	void open_table();
+	void open_table(bool inherited);
 	void add_configured(const slot_config &slot);
 	bool matches(const slot_spec &spec) const;
-	void listen(const std::filesystem::path &path, std::optional<std::uint16_t> vm);
+	void share_memory();
+	void listen(const std::filesystem::path &path, std::optional<std::uint16_t> vm, inherited_region *from = nullptr);
+	void adopt_table(bool inherited);
+
+	void restore(inherited_region from);
+	void restore_table();
+	void restore_peers(inherited_region &from);
+	ivshmem::shared_fd queued_fd(const std::string &name, inherited_region &from);
+	void restore_session(const peer_state &state, inherited_region &from);
+	void resume();
+	peer_state save_peer(const peer &entry, fd_names &fds, bool exact) const;
+	void save_queue(const client_session &session, peer_state &state, fd_names &fds) const;
 
 	void admit_client(unique_fd connection, const peer_credentials &who);
 	void admit_vm(std::uint16_t id, unique_fd connection, const peer_credentials &who);
 	void begin(peer &as, unique_fd connection, const peer_credentials &who, bool is_vm);
+	client_session &add_session(peer &as, unique_fd connection, const peer_credentials &who, bool is_vm,
+	                            std::uint64_t joined);
 	void queue_burst(client_session &to);
+	void send_all();
+	void changed();
+	void departed(peer &gone, bool is_vm);
 	void tell_others(const peer &about, bool joined, bool fresh);
 	void ended(client_session &session, const std::string &why);
 
@@ -90,11 +124,13 @@ private:
 
 	asio::io_context &io_;
 	region_config config_;
+	unsigned tag_;
 	access_list access_;
 	access_list control_access_;
 	memory memory_;
 	ivshmem::shared_fd memory_fd_;
 	manager_lock lock_;
+	bool owns_memory_ = false;
 	std::optional<manager> table_;
 	std::optional<manager_reaper> reaper_;
 	peer_table peers_;
@@ -103,6 +139,8 @@ private:
 	std::vector<std::unique_ptr<acceptor>> acceptors_;
 	std::vector<std::shared_ptr<client_session>> sessions_;
 	std::set<std::string> configured_;
+	std::vector<std::uint16_t> lost_;	/* peers that a former server left, without a client */
+	std::function<void()> at_change_;
 	asio::steady_timer scan_timer_;
 };
 

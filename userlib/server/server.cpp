@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "server.hpp"
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include <asio/executor_work_guard.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "exec_fds.hpp"
 #include "memory_size.hpp"
 #include "notify.hpp"
 
@@ -15,6 +18,12 @@ namespace kvmchan {
 namespace {
 
 using nlohmann::json;
+
+constexpr mode_t control_mode = 0660;
+constexpr std::chrono::seconds close_patience{5};
+constexpr std::chrono::milliseconds close_poll{20};
+/* Of the control socket among a region's: see socket_fd_name(). */
+constexpr unsigned control_which = 1;
 
 [[noreturn]] void refuse(const std::string &text)
 {
@@ -95,21 +104,76 @@ slot_config parse_slot(const json &request)
 
 } // namespace
 
-server::server(server_config config)
+server::server(server_config config, handover *with) : handover_{with}
 {
 	complete(config);
-	for (const region_config &region : config.regions) {
-		regions_.push_back(std::make_unique<region_service>(io_, region));
+	for (const region_config &region : config.regions)
+		open_region(region);
+	if (handover_)
+		handover_->discard();
+}
 
-		region_service &service = *regions_.back();
+void server::open_region(const region_config &config)
+{
+	const std::filesystem::path control = control_path(config.socket);
+	std::optional<inherited_region> from = handover_ ? handover_->take(region_service::shape_of(config)) : std::nullopt;
+	unix_listener listener;
 
-		controls_.push_back(std::make_unique<control_service>(
-			io_, control_path(region.socket), mode_t{0660}, service.control_access(),
-			[this, &service](const json &request) { return handle(service, request); }));
+	if (from) {
+		const unsigned tag = from->state.tag;
+
+		try {
+			listener = unix_listener::adopt(control, control_mode, from->take(socket_fd_name(tag, control_which)),
+			                                from->take(lock_fd_name(tag, control_which)));
+			regions_.push_back(std::make_unique<region_service>(io_, config, tag, std::move(from)));
+		} catch (const std::system_error &error) {
+			spdlog::error("region {}: what a former server left cannot be used, and it starts afresh: {}",
+			              config.name, error_text(error));
+			listener.close();
+			from.reset();
+			handover_->drop(tag);
+		}
+	}
+	if (!listener)
+		listener = open_afresh(config);
+
+	region_service &service = *regions_.back();
+
+	controls_.push_back(
+		std::make_unique<control_service>(io_, std::move(listener), service.control_access(),
+	                                          [this, &service](const json &request) { return handle(service, request); }));
+	service.when_changed([this] { publish(false); });
+}
+
+/* The service manager may still be about to close what could not be taken. */
+unix_listener server::open_afresh(const region_config &config)
+{
+	const auto deadline = std::chrono::steady_clock::now() + close_patience;
+	const unsigned tag = handover_ ? handover_->new_tag() : 0;
+
+	for (;;) {
+		try {
+			unix_listener listener = unix_listener::listen(control_path(config.socket), control_mode);
+
+			regions_.push_back(std::make_unique<region_service>(io_, config, tag));
+			return listener;
+		} catch (const std::system_error &error) {
+			const bool taken = error.code() == std::errc::address_in_use ||
+			                   error.code() == std::errc::device_or_resource_busy;
+
+			if (!taken || !handover_ || !handover_->dropped() || std::chrono::steady_clock::now() > deadline)
+				throw;
+		}
+		std::this_thread::sleep_for(close_poll);
 	}
 }
 
 server::~server()
+{
+	stop_all();
+}
+
+void server::stop_all() noexcept
 {
 	for (const auto &each : controls_)
 		each->stop();
@@ -119,7 +183,11 @@ server::~server()
 
 void server::handle_signals()
 {
-	signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
+	signals_.emplace(io_);
+	for (const int signal : heeded_signals)
+		signals_->add(signal);
+	/* The former program of this process may have blocked them. */
+	block_heeded_signals(false);
 	wait_signal();
 }
 
@@ -128,18 +196,76 @@ void server::wait_signal()
 	signals_->async_wait([this](const std::error_code &ec, int signal) {
 		if (ec)
 			return;
-		if (signal != SIGHUP) {
+		if (signal == SIGINT || signal == SIGTERM) {
 			spdlog::info("ending on signal {}", signal);
 			io_.stop();
 			return;
 		}
-		try {
-			reload();
-		} catch (const std::exception &error) {
-			spdlog::error("reload: {}", error.what());
-		}
+		heed(signal);
 		wait_signal();
 	});
+}
+
+void server::heed(int signal)
+try {
+	if (signal == SIGHUP)
+		reload();
+	else
+		restart();
+} catch (const std::exception &error) {
+	spdlog::error("{}: {}", signal == SIGHUP ? "reload" : "restart", error.what());
+}
+
+/* The next program could not serve with a file that has a mistake in it. */
+void server::restart()
+{
+	if (!handover_)
+		refuse("this server is part of another program, which cannot be restarted");
+	if (reload_source_)
+		reload_source_();
+	restarting_ = true;
+	io_.stop();
+}
+
+/* Returns when the program cannot be run. */
+void server::execute()
+try {
+	fd_names fds;
+
+	notify_reloading();
+	publish(true);
+
+	const server_state state = save(fds, true);
+
+	handover_->execute(state, fds);
+} catch (const std::exception &error) {
+	spdlog::error("restart: {}", error.what());
+	notify_ready("restart failed");
+	publish(false);
+}
+
+server_state server::save(fd_names &fds, bool exact) const
+{
+	server_state state;
+
+	for (std::size_t i = 0; i < regions_.size(); ++i) {
+		const unsigned tag = regions_[i]->tag();
+
+		state.regions.push_back(regions_[i]->save(fds, exact));
+		fds[socket_fd_name(tag, control_which)] = controls_[i]->listener().fd();
+		fds[lock_fd_name(tag, control_which)] = controls_[i]->listener().lock_fd();
+	}
+	return state;
+}
+
+void server::publish(bool exact)
+{
+	fd_names fds;
+
+	if (!handover_)
+		return;
+	if (handover_->has_store())
+		handover_->publish(save(fds, exact), fds);
 }
 
 void server::run()
@@ -153,12 +279,24 @@ void server::run()
 	const auto guard = asio::make_work_guard(io_);
 
 	notify_ready(fmt::format("serving {} regions", regions_.size()));
-	io_.run();
+	do {
+		if (std::exchange(restarting_, false)) {
+			execute();
+			io_.restart();
+		}
+		io_.run();
+	} while (restarting_);
 	notify_stopping();
+	publish(true);
+	if (!handover_ || !handover_->kept()) {
+		stop_all();
+		return;
+	}
+	/* For the next server, or for nobody: the service manager knows. */
 	for (const auto &each : controls_)
-		each->stop();
+		each->leave();
 	for (const auto &each : regions_)
-		each->stop();
+		each->leave();
 }
 
 void server::stop() noexcept
@@ -232,7 +370,11 @@ json server::handle(region_service &region, const json &request)
 		reload();
 		return json::object();
 	}
-	refuse(fmt::format("\"{}\" is none of status, ring, add, remove, reload", command));
+	if (command == "restart") {
+		restart();
+		return json::object();
+	}
+	refuse(fmt::format("\"{}\" is none of status, ring, add, remove, reload, restart", command));
 }
 
 json server::handle_add(region_service &region, const json &request)

@@ -15,6 +15,7 @@
 
 #include "config.hpp"
 #include "control_service.hpp"
+#include "handover.hpp"
 #include "region_service.hpp"
 
 namespace kvmchan {
@@ -31,15 +32,18 @@ public:
 	/**
 	 * Opens all memory and sockets; connections wait until run(). Throws
 	 * std::system_error naming what cannot be had, and leaves nothing behind.
+	 *
+	 * @p with outlives the server: what it has received is gone on with, and
+	 * it gets all that the next server needs.
 	 */
-	explicit server(server_config config);
+	explicit server(server_config config, handover *with = nullptr);
 	server(const server &) = delete;
 	server &operator=(const server &) = delete;
 	~server();
 
 	/** What SIGHUP and the control request "reload" ask for. */
 	void set_reload_source(reload_source source) { reload_source_ = std::move(source); }
-	/** SIGINT and SIGTERM stop, SIGHUP reloads. */
+	/** SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR2 restarts. */
 	void handle_signals();
 
 	/** Serves; returns after stop(). Throws what a handler let escape. */
@@ -61,12 +65,22 @@ private:
 	nlohmann::json handle_add(region_service &region, const nlohmann::json &request);
 	void reload();
 	void wait_signal();
+	void heed(int signal);
+	void open_region(const region_config &config);
+	unix_listener open_afresh(const region_config &config);
+	void restart();
+	void execute();
+	server_state save(fd_names &fds, bool exact) const;
+	void publish(bool exact);
+	void stop_all() noexcept;
 
 	asio::io_context io_;
 	std::vector<std::unique_ptr<region_service>> regions_;
 	std::vector<std::unique_ptr<control_service>> controls_;
 	std::optional<asio::signal_set> signals_;
 	reload_source reload_source_;
+	handover *handover_;
+	bool restarting_ = false;
 };
 
 } // namespace kvmchan

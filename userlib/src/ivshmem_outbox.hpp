@@ -25,6 +25,11 @@ using shared_fd = std::shared_ptr<const unique_fd>;
  */
 class outbox {
 public:
+	struct message {
+		wire_message bytes;
+		shared_fd fd;
+	};
+
 	enum class result {
 		drained,	/* all of it is with the kernel */
 		would_block,	/* try again when the socket is writable */
@@ -38,6 +43,12 @@ public:
 	/** Sends what can be sent now. failed sets @p ec. */
 	result flush(int socket, std::error_code &ec) noexcept;
 
+	/** What waits, and how much of its first message is gone already. */
+	const std::deque<message> &queue() const noexcept { return queue_; }
+	std::size_t head_sent() const noexcept { return head_sent_; }
+	/** Goes on where another outbox, with the same queue, stopped. */
+	void restore_head_sent(std::size_t bytes) noexcept { head_sent_ = bytes < message_size ? bytes : 0; }
+
 	std::size_t size() const noexcept { return queue_.size(); }
 	bool empty() const noexcept { return queue_.empty(); }
 
@@ -45,11 +56,6 @@ public:
 	std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }
 
 private:
-	struct message {
-		wire_message bytes;
-		shared_fd fd;
-	};
-
 	std::deque<message> queue_;
 	std::size_t head_sent_ = 0;
 	std::uint64_t bytes_sent_ = 0;

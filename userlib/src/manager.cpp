@@ -244,21 +244,26 @@ void manager::announce(bool running)
 	publish();
 }
 
-std::optional<bell_address> manager::reap(std::uint32_t slot, unsigned side, std::uint64_t epoch)
+bool manager::reap(std::uint32_t slot, unsigned side, std::uint64_t epoch)
 {
 	kvmchan_slot &entry = slots_[slot];
 
 	epoch &= KVMCHAN_EPOCH_MASK;
 	if (!epoch || kvmchan_epoch_reaped(entry.reaped[side], epoch))
-		return std::nullopt;
+		return false;
 	entry.reaped[side] = epoch;
 	kvmchan_store_release(word(superblock_.table_offset + slot * sizeof(kvmchan_slot) +
 	                           offsetof(kvmchan_slot, reaped) + side * sizeof(__le64)),
 	                      epoch);
+	return true;
+}
+
+std::optional<bell_address> manager::rings_at(std::uint32_t slot, unsigned side) const noexcept
+{
 	/* Of us and a peer that changes its bell at least one sees the other. */
 	kvmchan_mb();
 
-	const std::uint64_t bell_word = bell(slot, 1 - side);
+	const std::uint64_t bell_word = bell(slot, side);
 
 	if (!(bell_word & KVMCHAN_BELL_RINGABLE))
 		return std::nullopt;

@@ -95,11 +95,13 @@ public:
 	void announce(bool running);
 
 	/**
-	 * Declares every session of a side up to @p epoch dead. Returns where the
-	 * OTHER side wants to be rung for it, if anywhere. Nothing if that epoch
-	 * is dead already.
+	 * Declares every session of a side up to @p epoch dead. False when there
+	 * is none, or that epoch is dead already.
 	 */
-	std::optional<bell_address> reap(std::uint32_t slot, unsigned side, std::uint64_t epoch);
+	bool reap(std::uint32_t slot, unsigned side, std::uint64_t epoch);
+
+	/** Where a side wants to be rung, if anywhere, for what was read or done before. */
+	std::optional<bell_address> rings_at(std::uint32_t slot, unsigned side) const noexcept;
 
 	/** The words of a side's session page, as they are now; peer's to write. */
 	std::uint64_t link(std::uint32_t slot, unsigned side) const noexcept;

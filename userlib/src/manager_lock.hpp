@@ -25,6 +25,16 @@ public:
 	 */
 	static manager_lock acquire(int region_fd, std::error_code &ec) noexcept;
 
+	/** One that another process, or program, had; its description holds it. */
+	static manager_lock adopt(unique_fd fd) noexcept
+	{
+		manager_lock made;
+
+		made.fd_ = std::move(fd);
+		return made;
+	}
+
+	int fd() const noexcept { return fd_.get(); }
 	explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
 
 private:

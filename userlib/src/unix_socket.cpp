@@ -186,6 +186,29 @@ unix_listener unix_listener::listen(const std::filesystem::path &path, mode_t mo
 	return made;
 }
 
+unix_listener unix_listener::adopt(const std::filesystem::path &path, mode_t mode, unique_fd socket, unique_fd lock)
+{
+	unix_listener made;
+	sockaddr_un bound{};
+	socklen_t length = sizeof(bound);
+	int listens = 0;
+	socklen_t listens_length = sizeof(listens);
+	struct stat st {};
+
+	if (::lstat(path.c_str(), &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    !same_file(lock.get(), lock_name(path).c_str()) ||
+	    ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_length) < 0 || !listens ||
+	    ::getsockname(socket.get(), reinterpret_cast<sockaddr *>(&bound), &length) < 0 || path != bound.sun_path) {
+		socket.reset();
+		lock.reset();
+		return listen(path, mode);
+	}
+	made.path_ = path;
+	made.socket_ = std::move(socket);
+	made.lock_ = std::move(lock);
+	return made;
+}
+
 void unix_listener::assign_group(gid_t group, std::error_code &ec) noexcept
 {
 	ec.clear();
@@ -210,6 +233,12 @@ void unix_listener::close() noexcept
 		::unlink(path_.c_str());
 	if (lock_)
 		::unlink(lock_name(path_).c_str());
+	socket_.reset();
+	lock_.reset();
+}
+
+void unix_listener::leave() noexcept
+{
 	socket_.reset();
 	lock_.reset();
 }

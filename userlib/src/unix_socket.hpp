@@ -46,7 +46,14 @@ public:
 	/** The same; throws std::system_error naming the path. */
 	static unix_listener listen(const std::filesystem::path &path, mode_t mode);
 
+	/**
+	 * A listener that another process, or program, had before: its socket and
+	 * its lock. Where its path has gone meanwhile, or it is none, a new one.
+	 */
+	static unix_listener adopt(const std::filesystem::path &path, mode_t mode, unique_fd socket, unique_fd lock);
+
 	int fd() const noexcept { return socket_.get(); }
+	int lock_fd() const noexcept { return lock_.get(); }
 	const std::filesystem::path &path() const noexcept { return path_; }
 	explicit operator bool() const noexcept { return static_cast<bool>(socket_); }
 
@@ -61,6 +68,8 @@ public:
 
 	/** Stops listening and removes the files. */
 	void close() noexcept;
+	/** Leaves the files to whoever has the descriptors as well. */
+	void leave() noexcept;
 
 private:
 	std::filesystem::path path_;

@@ -65,7 +65,29 @@ TEST_F(reaper_test, fixed_side_of_the_peer_that_left)
 	EXPECT_EQ(reaped(other, 0), 0U);
 	ASSERT_EQ(bells.size(), 1U);
 	EXPECT_EQ(bells[0], (bell_address{4, 2})) << "the survivor is rung at its own bell";
-	EXPECT_TRUE(reaper_.peer_left(3).empty()) << "dead is dead: nobody is rung twice";
+	EXPECT_EQ(reaper_.deaths(), 1U);
+	reaper_.peer_left(3);
+	EXPECT_EQ(reaper_.deaths(), 1U) << "dead is dead";
+}
+
+/* It closed, or took the side over, and died before it rang. */
+TEST_F(reaper_test, closed_side_of_the_peer_that_left)
+{
+	const auto fixed = add("a", 3, 4), anyones = add("b", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+	const auto others = add("c", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+
+	open(fixed, 1, 9, at(4, 2));
+	page(fixed, 0).link = 7;
+	open(anyones, 0, 5, at(4, 1));
+	page(anyones, 1).bell = at(3, 1);
+	page(anyones, 1).link = 7;
+	open(others, 0, 5, at(4, 3));
+	page(others, 1).bell = at(6, 1);
+	page(others, 1).link = 7;
+	const auto bells = reaper_.peer_left(3);
+
+	EXPECT_EQ(bells, (std::vector<bell_address>{{4, 2}, {4, 1}})) << "a survivor sleeps until the side is opened again";
+	EXPECT_EQ(reaped(anyones, 1), 0U);
 }
 
 TEST_F(reaper_test, fixed_side_that_never_opened)
@@ -198,6 +220,57 @@ TEST_F(reaper_test, closed_in_order_is_not_dead)
 	EXPECT_TRUE(reaper_.scan_locks().empty());
 	EXPECT_EQ(reaped(slot, 0), 0U);
 	EXPECT_FALSE(reaper_.watching());
+}
+
+/* It closed, and died before it rang: the lock was seen with the session. */
+TEST_F(reaper_test, lock_that_goes_with_a_closed_session)
+{
+	const auto slot = add("a", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+	std::error_code ec;
+	side_lock lock = side_lock::acquire(memory_.fd(), slot, 0, ec);
+
+	open(slot, 0, 4, 0);
+	open(slot, 1, 2, at(1, 5));
+	EXPECT_TRUE(reaper_.scan_locks().empty());
+	page(slot, 0).link = 4;
+	EXPECT_TRUE(reaper_.scan_locks().empty()) << "it is not dead yet, and will ring";
+	EXPECT_TRUE(reaper_.watching());
+	lock.release();
+	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
+	EXPECT_EQ(reaped(slot, 0), 0U);
+	EXPECT_TRUE(reaper_.scan_locks().empty()) << "once is enough";
+	EXPECT_FALSE(reaper_.watching());
+}
+
+/* It took the side over from a dead one and died, all between two scans. */
+TEST_F(reaper_test, closed_word_that_is_new)
+{
+	const auto slot = add("a", KVMCHAN_PEER_ANY, KVMCHAN_PEER_ANY);
+
+	open(slot, 0, 2, at(1, 5));
+	open(slot, 1, 4, 0);
+	reaper_.scan_locks();
+	page(slot, 1).link = 5;
+	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
+	EXPECT_TRUE(reaper_.scan_locks().empty());
+	page(slot, 1).link = 6;
+	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
+	EXPECT_EQ(reaped(slot, 1), 0U);
+}
+
+TEST_F(reaper_test, closed_word_of_a_slot_that_follows_another)
+{
+	add("a", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+	page(0, 0).link = 4;
+	reaper_.scan_locks();
+	table_.remove("a");
+
+	const auto slot = add("b", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
+
+	ASSERT_EQ(slot, 0U);
+	open(slot, 1, 2, at(1, 5));
+	page(slot, 0).link = 4;
+	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
 }
 
 } // namespace

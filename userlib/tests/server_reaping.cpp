@@ -38,6 +38,11 @@ public:
 		return kvmchan_load_acquire(&table[slot].reaped[side]);
 	}
 
+	void close(std::uint32_t slot, unsigned side)
+	{
+		kvmchan_store_release(&page(slot, side).link, page(slot, side).link & ~KVMCHAN_LINK_OPEN);
+	}
+
 	bool rung(std::size_t vector) { return drain_doorbell(client_.vector_fd(vector)); }
 	std::uint16_t id() const { return client_.id(); }
 	int memory_fd() const { return memory_.fd(); }
@@ -98,6 +103,39 @@ TEST_F(server_reaping, client_that_leaves)
 	EXPECT_TRUE(eventually([&] { return survivor.rung(3); })) << "the survivor sleeps for ever";
 	EXPECT_EQ(survivor.reaped(0, 0), 0U);
 	EXPECT_FALSE(survivor.rung(1));
+}
+
+/* It closes and dies before it rings. */
+TEST_F(server_reaping, client_that_leaves_closed)
+{
+	region_.slots = {channel("a", "any", "any")};
+	start();
+	side_of_test survivor{region_.socket}, dying{region_.socket};
+
+	survivor.open(0, 0, 5, 3);
+	dying.open(0, 1, 9, 1);
+	dying.close(0, 1);
+	dying.leave();
+	EXPECT_TRUE(eventually([&] { return survivor.rung(3); })) << "the survivor sleeps for ever";
+	EXPECT_EQ(survivor.reaped(0, 1), 0U);
+}
+
+TEST_F(server_reaping, host_process_that_is_killed_closed)
+{
+	region_.slots = {channel("a")};
+	start();
+	side_of_test guest{region_.socket};
+	const pid_t holder = start_holder(guest.memory_fd(), 0, 0);
+
+	guest.open(0, 1, 2, 3);
+	guest.open(0, 0, 7, 0);
+	guest.close(0, 0);
+	std::this_thread::sleep_for(1500ms);
+	EXPECT_FALSE(guest.rung(3)) << "for a process that lives";
+	::kill(holder, SIGKILL);
+	::waitpid(holder, nullptr, 0);
+	EXPECT_TRUE(eventually([&] { return guest.rung(3); }));
+	EXPECT_EQ(guest.reaped(0, 0), 0U);
 }
 
 TEST_F(server_reaping, vm_whose_qemu_dies)

@@ -30,6 +30,7 @@ struct serve_options {
 	bool foreground = false;
 	bool verbose = false;
 	bool reload = false;
+	bool restart = false;
 	bool print_options = false;
 	bool quiet = false;
 	std::string pid_path = "/var/run/ivshmem-server.pid";
@@ -134,14 +135,14 @@ server_config config_of(const serve_options &options)
 	return options.config.empty() ? config_of_flags(options) : load_config(options.config);
 }
 
-void ask_for_reload(const serve_options &options)
+void ask_running(const serve_options &options, const char *command)
 {
 	std::filesystem::path socket = options.socket;
 
 	if (!options.config.empty())
 		socket = load_config(options.config).regions.front().socket;
 
-	control_request(control_path(socket), {{"cmd", "reload"}});
+	control_request(control_path(socket), {{"cmd", command}});
 }
 
 void start_log(bool syslog, bool verbose)
@@ -157,8 +158,8 @@ void start_log(bool syslog, bool verbose)
 
 void serve(const serve_options &options)
 {
-	if (options.reload) {
-		ask_for_reload(options);
+	if (options.reload || options.restart) {
+		ask_running(options, options.restart ? "restart" : "reload");
 		return;
 	}
 	const server_config config = config_of(options);
@@ -173,18 +174,21 @@ void serve(const serve_options &options)
 	std::optional<background> behind;
 	std::optional<pid_file> pid;
 
-	if (!options.foreground)
-		behind = background::enter();
 	start_log(!options.foreground, options.verbose);
+
+	handover with = handover::receive();
+
+	if (!options.foreground && !with.same_process())
+		behind = background::enter();
 	if (!options.foreground || options.pid_option->count())
 		pid.emplace(options.pid_path);
 
-	server daemon{config};
+	server daemon{config, &with};
 
 	if (!options.config.empty())
 		daemon.set_reload_source([file = options.config] { return load_config(file); });
 	daemon.handle_signals();
-	if (!options.quiet) {
+	if (!options.quiet && !with.same_process()) {
 		fmt::print("{}", describe_vm_options(config));
 		std::fflush(stdout);
 	}
@@ -220,6 +224,8 @@ void add_own_options(CLI::App &app, serve_options &options)
 		app.add_option("-c,--config", options.config, "Serve the regions of this TOML file")->check(CLI::ExistingFile);
 
 	app.add_flag("--reload", options.reload, "Make the server that runs there read its file anew, and exit");
+	app.add_flag("--restart", options.restart,
+	             "Make the server that runs there run its program again, with all connections, and exit");
 	app.add_flag("--print-options", options.print_options, "Print what to give QEMU and libvirt, and exit");
 	app.add_flag("-q,--quiet", options.quiet, "Do not print that at the start");
 	region(app.add_option("--name", options.name, "Name of the region")->capture_default_str());

@@ -6,7 +6,8 @@
  * reaps it some time later, and a new process may take the side over, before
  * or after that, or nobody ever does. One access to a shared word of the peer
  * is one step, named after what it does; all that follows from it in private
- * memory belongs to it.
+ * memory belongs to it. While somebody may still die, the ring that follows a
+ * change of the link word is a step of its own, so that death may come between.
  *
  * Every byte carries the session that wrote it and its place in that session.
  * Who has nothing to do sleeps until it is rung. When all sleep for good the
@@ -39,6 +40,8 @@ bool drain[2];
 
 /* What really happened. */
 bool dead[2];
+bool untold[2];		/* of a death that the manager does not know of */
+bool ended[2];		/* the session that side i had open was ended by its heir */
 byte due[2];		/* what the session that side i reads has published */
 byte had[2];		/* the newest of the peer's sessions that side i ever had */
 
@@ -51,18 +54,25 @@ mtype = {
 	LOOK_REAPED, LOOK_PROD, LOOK_START, LOOK_PEER,
 	PAIR_START, PAIR_CONS, PAIR_LINK, PAIR_AGAIN,
 	READ, WRITE_HOLD, WRITE_CONS, WRITE_BYTE, WRITE_PROD,
-	DEAD, BURIED, TAKE_LINK
+	DEAD, BURIED, TAKE_LINK,
+	RING_TOP, RING_PAIR, RING_IDLE
 };
 
-/* With the ring that follows. Who dies before it is reaped, which rings too. */
 inline publish(new_epoch, new_acked, new_flags) {
 	epoch[me] = new_epoch;
 	acked[me] = new_acked;
 	flags[me] = new_flags
 }
 
+inline ring_for_link(first, then) {
+	if
+	:: deaths > 0 -> at = first
+	:: else -> bell[PEER] = true; at = then
+	fi
+}
+
 inline rest(where) {
-	peer_epoch = 0; peer_acked = 0; peer_flags = 0;
+	peer_epoch = 0; peer_acked = 0; peer_flags = 0; was_dead = false;
 	at = where
 }
 
@@ -140,9 +150,9 @@ inline copy_byte() {
 
 inline open_link() {
 	publish(NEXT(epoch[me]), acked[me], OPEN);
-	bell[PEER] = true;
+	ended[me] = false;
 	phase[me] = WAITING;
-	at = TOP
+	ring_for_link(RING_TOP, TOP)
 }
 
 #define MAY_BE_HAD (peer_epoch && peer_epoch != acked[me])	/* at most once */
@@ -159,12 +169,12 @@ inline look_waiting() {
 	fi
 }
 
-/* Who has closed and dies before it rings is not reaped: README.md. */
 #define MAY_DIE (deaths > 0 && at != IDLE && at != DEAD && at != BURIED)
 
 inline die(where) {
 	deaths--;
 	dead[me] = true;
+	untold[me] = true;
 	forget(where)
 }
 
@@ -172,6 +182,7 @@ proctype side(bit me) {
 	mtype at = IDLE;
 	byte peer_epoch, peer_acked, peer_flags, start;
 	bool confirmed, gone, patient, no_read, no_write;
+	bool was_dead;		/* when it was looked at */
 
 end:	do
 	/* ---- open, close, and what a user does ---- */
@@ -184,25 +195,30 @@ end:	do
 			halves--;
 			no_write = true;
 			publish(epoch[me], acked[me], flags[me] | NO_WRITER);
-			bell[PEER] = true;
-			at = TOP }
+			ring_for_link(RING_TOP, TOP) }
 	:: d_step { (at == TOP || at == ASLEEP) && halves > 0 && !(flags[me] & NO_READER) ->
 			halves--;
 			no_read = true;
 			publish(epoch[me], acked[me], flags[me] | NO_READER);
-			bell[PEER] = true;
-			at = TOP }
+			ring_for_link(RING_TOP, TOP) }
 	:: d_step { (at == TOP || at == ASLEEP) && (!patient || (no_read && no_write)) ->
 			publish(epoch[me], acked[me], flags[me] & ~OPEN);
-			bell[PEER] = true;			/* always: close */
-			forget(IDLE) }
+			forget(IDLE);
+			ring_for_link(RING_IDLE, IDLE) }	/* always: close */
+
+	/* ---- the ring for a link word ---- */
+	:: d_step { at == RING_TOP -> bell[PEER] = true; at = TOP }
+	:: d_step { at == RING_PAIR -> bell[PEER] = true; at = PAIR_AGAIN }
+	:: d_step { at == RING_IDLE -> bell[PEER] = true; at = IDLE }
 
 	/* ---- look ---- */
 	:: d_step { at == TOP && phase[me] != OVER && !(no_read && no_write) ->
 			peer_epoch = epoch[PEER]; peer_acked = acked[PEER]; peer_flags = flags[PEER];
 			if
 			:: phase[me] == TOGETHER -> at = LOOK_PEER
-			:: else -> look_waiting()
+			:: else ->
+				was_dead = ended[PEER] || ((peer_flags & OPEN) && !(peer_flags & PAIRED) && REAPED(PEER, peer_epoch));
+				look_waiting()
 			fi }
 	:: d_step { at == TOP && phase[me] == OVER && !(no_read && no_write) -> looked() }
 	:: d_step { at == LOOK_REAPED ->
@@ -233,13 +249,14 @@ end:	do
 	:: d_step { at == PAIR_LINK ->
 			/* At most one of ours for one of theirs, and the other way round. */
 			assert(!(flags[me] & PAIRED) && (!had[me] || NEWER(peer_epoch, had[me])));
+			/* Nor with one whose end could be seen, unless that is seen at once. */
+			assert(!was_dead || epoch[PEER] != peer_epoch);
 			had[me] = peer_epoch;
 			due[me] = (epoch[PEER] == peer_epoch -> tx_prod[PEER] : start);
 			publish(epoch[me], peer_epoch, flags[me] | PAIRED);
-			bell[PEER] = true;
 			phase[me] = TOGETHER;
 			drain[me] = true;
-			at = PAIR_AGAIN }
+			ring_for_link(RING_PAIR, PAIR_AGAIN) }
 	:: d_step { at == PAIR_AGAIN ->
 			if
 			:: epoch[PEER] != peer_epoch -> over(false); looked()	/* opened again */
@@ -248,6 +265,8 @@ end:	do
 
 	/* ---- read and write ---- */
 	:: d_step { at == READ ->
+			/* Who talks to another session of ours is not listened to. */
+			assert(!(peer_flags & PAIRED) || peer_epoch != acked[me] || peer_acked == epoch[me]);
 			assert(tx_prod[PEER] >= rx_cons[me] && tx_prod[PEER] - rx_cons[me] <= size);
 			if
 			:: tx_prod[PEER] != rx_cons[me] ->
@@ -292,30 +311,48 @@ end:	do
 	:: d_step { MAY_DIE -> die(BURIED) }
 	:: d_step { at == DEAD ->
 			dead[me] = false;
+			untold[me] = false;
 			if
 			:: flags[me] & OPEN -> tx_start[me] = tx_prod[me]; at = TAKE_LINK
-			:: else -> at = IDLE
+			:: else -> ring_for_link(RING_IDLE, IDLE)	/* for who died before it rang */
 			fi }
 	:: d_step { at == TAKE_LINK ->
 			publish(NEXT(epoch[me]), acked[me], 0);
-			bell[PEER] = true;			/* always: take over */
-			at = IDLE }
+			ended[me] = true;
+			ring_for_link(RING_IDLE, IDLE) }	/* always: take over */
 	od
 }
 
-#define LEFT_OPEN(i) (dead[i] && (flags[i] & OPEN) && !REAPED(i, epoch[i]))
+#define UNTOLD(i) (dead[i] && untold[i])
 
-/* The manager, told of a death, looks whether a session was left open. */
+inline take_word() {
+	untold[who] = false;
+	busy = true;
+	if
+	:: (flags[who] & OPEN) && !REAPED(who, epoch[who]) -> word = epoch[who]
+	:: else
+	fi
+}
+
+/*
+ * Told of a death, unless somebody else has that side by then, it looks what is
+ * to be reaped, and rings whatever it found.
+ */
 active proctype manager() {
 	byte word;
 	bit who;
+	bool busy;
 
 end:	do
-	:: d_step { !word && LEFT_OPEN(0) -> who = 0; word = epoch[0] }
-	:: d_step { !word && LEFT_OPEN(1) -> who = 1; word = epoch[1] }
-	:: d_step { word ->
-			reaped[who] = word;
-			bell[1 - who] = true;			/* always: reap */
+	:: d_step { !busy && UNTOLD(0) -> who = 0; take_word() }
+	:: d_step { !busy && UNTOLD(1) -> who = 1; take_word() }
+	:: d_step { busy ->
+			if
+			:: word -> reaped[who] = word
+			:: else
+			fi;
+			bell[1 - who] = true;			/* always: a death */
+			busy = false;
 			word = 0;
 			who = 0 }
 	od
