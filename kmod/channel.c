@@ -301,6 +301,7 @@ static void kvmchan_session_begin(struct kvmchan_channel *ch)
 	spin_lock(&ch->tx_lock);
 	spin_lock_irqsave(&ch->link_lock, flags);
 	kvmchan_session_open(&ch->session, &ch->rx, &ch->tx);
+	ch->tx_calm = false;
 	ch->rx_want = 1;
 	ch->tx_lowat = ch->tx.size / 2;
 	ch->tx_want = ch->tx_lowat;

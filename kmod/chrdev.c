@@ -89,7 +89,7 @@ static int kvmchan_read_wait(struct kvmchan_channel *ch)
 {
 	int err;
 
-	if (kvmchan_busy_poll(ch))
+	if (kvmchan_busy_poll_rx(ch))
 		return 0;
 	mutex_unlock(&ch->rx_mutex);
 	err = wait_event_interruptible(ch->rx_wait, !kvmchan_read_idle(ch));
@@ -229,6 +229,15 @@ static u64 kvmchan_write_want(struct kvmchan_channel *ch,
 	return lowat;
 }
 
+/* The least room with which the rest of a write goes on, before it sleeps. */
+static u64 kvmchan_write_room(struct kvmchan_channel *ch,
+			      const struct iov_iter *from)
+{
+	if (kvmchan_is_packet(ch))
+		return kvmchan_record_space(iov_iter_count(from));
+	return min_t(u64, iov_iter_count(from), ch->tx.size / 4);
+}
+
 static bool kvmchan_fault_in_from(const struct kvmchan_channel *ch,
 				  struct iov_iter *from, unsigned int *tries)
 {
@@ -264,7 +273,8 @@ static ssize_t kvmchan_write_locked(struct kvmchan_channel *ch,
 			kvmchan_set_tx_want(ch, kvmchan_write_want(ch, from));
 			if (nowait && kvmchan_write_idle(ch))
 				return total ? total : -EAGAIN;
-			if (nowait)
+			if (nowait ||
+			    kvmchan_busy_poll_tx(ch, kvmchan_write_room(ch, from)))
 				continue;
 			ret = wait_event_interruptible(ch->tx_wait,
 						       !kvmchan_write_idle(ch));

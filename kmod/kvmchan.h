@@ -141,6 +141,18 @@ struct kvmchan_stats {
 };
 
 /**
+ * struct kvmchan_words - the words of others that a session goes by
+ * @link:        the peer's link word
+ * @own_reaped:  the manager's word about us
+ * @peer_reaped: the manager's word about the peer
+ */
+struct kvmchan_words {
+	u64 link;
+	u64 own_reaped;
+	u64 peer_reaped;
+};
+
+/**
  * struct kvmchan_channel - one slot of the table and its node /dev/kvmchanN
  * @dev:        class device; its release frees this
  * @cdev:       character device
@@ -169,10 +181,13 @@ struct kvmchan_stats {
  * @rx_wait:    readers and pollers
  * @tx_mutex:   one writer at a time; held while it waits for room, so that
  *              writes do not interleave
- * @tx_lock:    protects @tx, @tx_stats, @tx_want and @tx_lowat; before
- *              @link_lock
+ * @tx_lock:    protects @tx, @tx_stats, @tx_want, @tx_lowat, @tx_words and
+ *              @tx_calm; before @link_lock
  * @tx:         producer's end
  * @tx_want:    room that all who wait for room wait for
+ * @tx_words:   what the session was like when a writer looked at it last
+ * @tx_calm:    then he could write, and can as long as @tx_words stay
+ * @tx_spin:    whether looking for room before sleeping pays; under @tx_mutex
  * @tx_lowat:   room from which poll() reports some, when no record waits
  * @tx_shut:    writing was shut down in this session
  * @tx_mapped:  a process has the ring mapped and moves tx_prod itself
@@ -227,6 +242,9 @@ struct kvmchan_channel {
 	struct mutex tx_mutex; /* one writer at a time */
 	spinlock_t tx_lock; /* tx, tx_stats, tx_want, tx_lowat */
 	struct kvmchan_tx tx;
+	struct kvmchan_words tx_words;
+	bool tx_calm;
+	struct kvmchan_spin tx_spin;
 	u64 tx_want;
 	u64 tx_lowat;
 	bool tx_shut;
@@ -325,8 +343,9 @@ void kvmchan_poll_init(struct kvmchan_device *kd);
 void kvmchan_poll_soon(struct kvmchan_channel *ch);
 void kvmchan_poll_stop(struct kvmchan_device *kd);
 
-/* busy_poll.c: a reader looks for a while before it sleeps */
-bool kvmchan_busy_poll(struct kvmchan_channel *ch);
+/* busy_poll.c: looking for a while before sleeping */
+bool kvmchan_busy_poll_rx(struct kvmchan_channel *ch);
+bool kvmchan_busy_poll_tx(struct kvmchan_channel *ch, u64 room);
 
 /* table.c: superblock and slots */
 void kvmchan_table_init(struct kvmchan_device *kd);

@@ -81,21 +81,27 @@ void kvmchan_poll_init(struct kvmchan_device *kd)
 
 /**
  * kvmchan_poll_soon() - somebody waits: look at short intervals again
- * @ch: channel; nothing happens when its peer rings us
+ * @ch: channel; nothing happens when its peer rings us, and nothing soon when
+ *      it has not come yet but will
  *
  * Context: any.
  */
 void kvmchan_poll_soon(struct kvmchan_channel *ch)
 {
+	u64 cap = kvmchan_channel_poll_cap(ch);
 	struct kvmchan_device *kd = ch->kd;
 	unsigned long flags;
+	bool absent = cap == KVMCHAN_POLL_ABSENT_NS;
 
-	if (!kvmchan_channel_poll_cap(ch))
+	if (!cap)
 		return;
 	spin_lock_irqsave(&kd->poll_lock, flags);
-	kd->poll_ns = kvmchan_poll_min();
-	hrtimer_start(&kd->poll_timer, ns_to_ktime(kd->poll_ns),
-		      HRTIMER_MODE_REL_SOFT);
+	/* A peer that will ring when it comes need not be looked for soon. */
+	if (!absent || !hrtimer_is_queued(&kd->poll_timer)) {
+		kd->poll_ns = absent ? cap : kvmchan_poll_min();
+		hrtimer_start(&kd->poll_timer, ns_to_ktime(kd->poll_ns),
+			      HRTIMER_MODE_REL_SOFT);
+	}
 	spin_unlock_irqrestore(&kd->poll_lock, flags);
 }
 

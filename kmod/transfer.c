@@ -71,6 +71,16 @@ unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
 	return todo;
 }
 
+/* All that can change what the session says to a writer who is connected. */
+static struct kvmchan_words kvmchan_words_now(const struct kvmchan_session *s)
+{
+	return (struct kvmchan_words){
+		.link = kvmchan_load_acquire(&s->peer->link),
+		.own_reaped = kvmchan_load(s->own_reaped),
+		.peer_reaped = kvmchan_load(s->peer_reaped),
+	};
+}
+
 /**
  * kvmchan_sync_tx() - what the session says to the writer
  * @ch: channel; the caller holds tx_lock
@@ -79,14 +89,20 @@ unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch)
  */
 unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch)
 {
+	struct kvmchan_words now = kvmchan_words_now(&ch->session);
 	unsigned long flags;
 	unsigned int todo;
 
+	if (ch->tx_calm && !memcmp(&now, &ch->tx_words, sizeof(now)))
+		return 0;
 	spin_lock_irqsave(&ch->link_lock, flags);
 	todo = kvmchan_session_sync_tx(&ch->session, &ch->tx);
 	spin_unlock_irqrestore(&ch->link_lock, flags);
 	if (todo & KVMCHAN_RING_PEER)
 		kvmchan_ring_peer(ch);
+	/* The words were read first: what has changed since is seen later. */
+	ch->tx_words = now;
+	ch->tx_calm = ch->tx.live && !(todo & (KVMCHAN_END | KVMCHAN_HOLD));
 	return todo;
 }
 
@@ -119,17 +135,9 @@ static int kvmchan_rx_look(struct kvmchan_channel *ch, u64 want, bool arm)
 	return kvmchan_rx_arm(rx, want);
 }
 
-/**
- * kvmchan_rx_state() - can @want bytes be read?
- * @ch:   channel
- * @want: bytes
- * @arm:  if not, be woken when they can
- *
- * Context: any that holds kd->srcu.
- * Return: 1 yes, or fewer and no more will come; 0 no; -ENODATA end of file;
- * -EPROTO.
- */
-int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+/* kvmchan_rx_state(), and a window on @most bytes of what is there, if any. */
+static int kvmchan_rx_open(struct kvmchan_channel *ch, u64 want, bool arm,
+			   u64 most, struct kvmchan_window *w)
 {
 	int ret;
 
@@ -142,12 +150,31 @@ int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 			      kvmchan_rx_look(ch, want, arm);
 	if (!ret && arm)
 		ch->rx_stats.stalls++;
+	/* Only we consume: what is there stays there. */
+	if (ret == 1 && w)
+		kvmchan_rx_window(&ch->rx, 0,
+				  min(kvmchan_rx_used(&ch->rx), most), w);
 	spin_unlock(&ch->rx_lock);
 	if (ret == -EPROTO)
 		kvmchan_break(ch, "producer index out of bounds");
 	if (!ret && arm)
 		kvmchan_poll_soon(ch);
 	return ret;
+}
+
+/**
+ * kvmchan_rx_state() - can @want bytes be read?
+ * @ch:   channel
+ * @want: bytes
+ * @arm:  if not, be woken when they can
+ *
+ * Context: any that holds kd->srcu.
+ * Return: 1 yes, or fewer and no more will come; 0 no; -ENODATA end of file;
+ * -EPROTO.
+ */
+int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	return kvmchan_rx_open(ch, want, arm, 0, NULL);
 }
 
 static int kvmchan_tx_look(struct kvmchan_channel *ch, u64 want, bool arm)
@@ -172,16 +199,9 @@ static int kvmchan_tx_look(struct kvmchan_channel *ch, u64 want, bool arm)
 	return kvmchan_tx_arm(tx, want);
 }
 
-/**
- * kvmchan_tx_state() - can @want bytes be written?
- * @ch:   channel
- * @want: bytes, at most the ring's size
- * @arm:  if not, be woken when they can
- *
- * Context: any that holds kd->srcu.
- * Return: 1 yes, 0 no, -EPIPE, -EPROTO.
- */
-int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+/* kvmchan_tx_state(), and a window on @most bytes of the room, if any. */
+static int kvmchan_tx_open(struct kvmchan_channel *ch, u64 want, bool arm,
+			   u64 most, struct kvmchan_window *w)
 {
 	int ret;
 
@@ -194,6 +214,9 @@ int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 			      kvmchan_tx_look(ch, want, arm);
 	if (!ret && arm)
 		ch->tx_stats.stalls++;
+	if (ret == 1 && w)
+		kvmchan_tx_window(&ch->tx, 0,
+				  min(kvmchan_tx_free(&ch->tx), most), w);
 	spin_unlock(&ch->tx_lock);
 	if (ret == -EPROTO)
 		kvmchan_break(ch, "consumer index out of bounds");
@@ -202,7 +225,27 @@ int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 	return ret;
 }
 
+/**
+ * kvmchan_tx_state() - can @want bytes be written?
+ * @ch:   channel
+ * @want: bytes, at most the ring's size
+ * @arm:  if not, be woken when they can
+ *
+ * Context: any that holds kd->srcu.
+ * Return: 1 yes, 0 no, -EPIPE, -EPROTO.
+ */
+int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
+{
+	return kvmchan_tx_open(ch, want, arm, 0, NULL);
+}
+
 /* ---- copying ---- */
+
+/*
+ * With an underscore: without the check of hardened user copies, which looks
+ * the ring up among all vmalloc areas, under a lock. That costs a small copy
+ * more than the rest of it, and the window is inside the ring (ring.h, proven).
+ */
 
 static size_t kvmchan_copy_out(struct kvmchan_channel *ch,
 			       const struct kvmchan_window *w,
@@ -212,9 +255,9 @@ static size_t kvmchan_copy_out(struct kvmchan_channel *ch,
 	size_t n;
 
 	pagefault_disable();
-	n = copy_to_iter(ring + w->offset, w->first, to);
+	n = _copy_to_iter(ring + w->offset, w->first, to);
 	if (n == w->first && w->second)
-		n += copy_to_iter(ring, w->second, to);
+		n += _copy_to_iter(ring, w->second, to);
 	pagefault_enable();
 	return n;
 }
@@ -227,9 +270,9 @@ static size_t kvmchan_copy_in(struct kvmchan_channel *ch,
 	size_t n;
 
 	pagefault_disable();
-	n = copy_from_iter(ring + w->offset, w->first, from);
+	n = _copy_from_iter(ring + w->offset, w->first, from);
 	if (n == w->first && w->second)
-		n += copy_from_iter(ring, w->second, from);
+		n += _copy_from_iter(ring, w->second, from);
 	pagefault_enable();
 	return n;
 }
@@ -286,15 +329,12 @@ static ssize_t kvmchan_receive_bytes(struct kvmchan_channel *ch,
 	int ret;
 
 	while (iov_iter_count(to)) {
-		ret = kvmchan_rx_state(ch, total ? 1 : want, false);
+		ret = kvmchan_rx_open(ch, total ? 1 : want, false,
+				      min_t(u64, iov_iter_count(to), piece),
+				      &w);
 		if (ret <= 0)
 			return total ? total : ret ? ret : -EAGAIN;
-		/* Only we consume: what is there stays there. */
-		spin_lock(&ch->rx_lock);
-		length = min3(kvmchan_rx_used(&ch->rx),
-			      (u64)iov_iter_count(to), piece);
-		kvmchan_rx_window(&ch->rx, 0, length, &w);
-		spin_unlock(&ch->rx_lock);
+		length = w.first + w.second;
 		n = kvmchan_copy_out(ch, &w, to);
 		if (n)
 			kvmchan_rx_finish(ch, n, n);
@@ -320,14 +360,12 @@ static ssize_t kvmchan_transmit_bytes(struct kvmchan_channel *ch,
 	int ret;
 
 	while (iov_iter_count(from)) {
-		ret = kvmchan_tx_state(ch, 1, false);
+		ret = kvmchan_tx_open(ch, 1, false,
+				      min_t(u64, iov_iter_count(from), piece),
+				      &w);
 		if (ret <= 0)
 			return total ? total : ret ? ret : -EAGAIN;
-		spin_lock(&ch->tx_lock);
-		length = min3(kvmchan_tx_free(&ch->tx),
-			      (u64)iov_iter_count(from), piece);
-		kvmchan_tx_window(&ch->tx, 0, length, &w);
-		spin_unlock(&ch->tx_lock);
+		length = w.first + w.second;
 		n = kvmchan_copy_in(ch, &w, from);
 		if (n)
 			kvmchan_tx_finish(ch, n, n);

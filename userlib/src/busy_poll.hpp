@@ -32,8 +32,12 @@ public:
 private:
 	using clock = std::chrono::steady_clock;
 
-	/* The clock costs more than a look. */
-	static constexpr unsigned looks_per_reading = 16;
+	/*
+	 * A pause is for the other thread of the core; where the processor is
+	 * emulated it costs a thousand looks. Reading the clock can be a system call.
+	 */
+	static constexpr unsigned looks_per_pause = 32;
+	static constexpr unsigned pauses_per_reading = 8;
 
 	template <typename Look>
 	bool spin(Look look) const noexcept
@@ -41,10 +45,11 @@ private:
 		const auto end = clock::now() + limit_;
 
 		do {
-			for (unsigned i = 0; i < looks_per_reading; ++i) {
+			for (unsigned i = 0; i < looks_per_pause * pauses_per_reading; ++i) {
 				if (look())
 					return true;
-				relax();
+				if (i % looks_per_pause == looks_per_pause - 1)
+					relax();
 			}
 		} while (clock::now() < end);
 		return false;

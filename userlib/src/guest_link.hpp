@@ -37,8 +37,8 @@ public:
 	unsigned sync_tx(kvmchan_tx &tx, std::uint64_t want) noexcept override;
 	int broken() noexcept override;
 	bool ring_peer(direction which) noexcept override;
-	bool sync_is_cheap() const noexcept override { return false; }
-	const __le64 __kvmchan_shared *watched() const noexcept override { return &kicked_in_vain_; }
+	bool arms() const noexcept override { return false; }
+	session_words watched() const noexcept override { return {&kicked_in_vain_, &kicked_in_vain_, &kicked_in_vain_}; }
 
 	/** Tells the driver what a wake-up is asked for; 0: nothing. */
 	int ask(std::uint64_t rx_want, std::uint64_t tx_want) noexcept;

@@ -93,6 +93,12 @@ unsigned host_link::sync_tx(kvmchan_tx &tx, std::uint64_t) noexcept
 	return settle(kvmchan_session_sync_tx(&session_, &tx));
 }
 
+/* What the peer, the manager about the peer, and the manager about the table say. */
+session_words host_link::watched() const noexcept
+{
+	return {&slot_.peer_session()->link, slot_.reaped(1 - slot_.side()), slot_.generation()};
+}
+
 /* Is the region still what it was? With mutex_ held. */
 bool host_link::check_slot() noexcept
 {

@@ -33,8 +33,8 @@ public:
 	unsigned sync_tx(kvmchan_tx &tx, std::uint64_t want) noexcept override;
 	int broken() noexcept override;
 	bool ring_peer(direction which) noexcept override;
-	bool sync_is_cheap() const noexcept override { return true; }
-	const __le64 __kvmchan_shared *watched() const noexcept override { return &slot_.peer_session()->link; }
+	bool arms() const noexcept override { return true; }
+	session_words watched() const noexcept override;
 
 	/** Makes all waiters of this end look again. */
 	void wake() noexcept;

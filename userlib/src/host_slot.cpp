@@ -182,6 +182,11 @@ bool host_slot::ring_peer() const noexcept
 	return true;
 }
 
+const __le64 *host_slot::generation() const noexcept
+{
+	return &reinterpret_cast<const kvmchan_superblock *>(where_->bytes().data())->generation;
+}
+
 bool host_slot::still_there() noexcept
 {
 	const std::uint64_t generation = table_generation(where_->bytes());

@@ -42,6 +42,8 @@ public:
 	const kvmchan_index_page *peer_index() const noexcept { return &control()->side[1 - side_].index; }
 	/** The manager's word about a side. */
 	const __le64 *reaped(unsigned side) const noexcept;
+	/** The table's: when it moves, the slot may be gone. */
+	const __le64 *generation() const noexcept;
 	/** The ring (or block) that side @p side writes. */
 	std::span<std::byte> data(unsigned side) const noexcept;
 

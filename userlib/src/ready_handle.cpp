@@ -54,6 +54,10 @@ void ready_handle::poll_in(std::chrono::nanoseconds delay) noexcept
 {
 	const std::lock_guard lock{mutex_};
 
+	/* Where the peer rings the timer is off, and stays off. */
+	if (!delay.count() && !timed_)
+		return;
+	timed_ = delay.count() != 0;
 	set_.poll_in(delay);
 }
 

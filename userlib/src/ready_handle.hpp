@@ -53,6 +53,7 @@ private:
 	std::array<std::uint64_t, 2> seen_{};
 	std::array<bool, 2> waiting_{};
 	unsigned raises_ = 0;
+	bool timed_ = false;
 };
 
 } // namespace kvmchan::detail

@@ -14,9 +14,6 @@ namespace {
  */
 constexpr unsigned tries_max = 4;
 
-/* Room comes by half a ring at a time: far too seldom to look for it. */
-constexpr auto no_spin = [] { return false; };
-
 } // namespace
 
 int ring_channel::arm(direction which, std::uint64_t want) noexcept
@@ -89,6 +86,15 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 	}
 }
 
+/*
+ * Whoever sleeps is woken when half the ring is free; whoever looks goes on with
+ * less. A call that must not wait has other things to do.
+ */
+bool ring_channel::spin_for_room(std::uint64_t room) noexcept
+{
+	return !nonblocking() && writer_.live() && writer_spin_([&] { return writer_.came(room); });
+}
+
 /* Not armed, so that the peer does not ring meanwhile. */
 bool ring_channel::spin_for(std::uint64_t least) noexcept
 {
@@ -133,20 +139,23 @@ int ring_channel::ring_peek(std::size_t least, std::span<const std::byte> &windo
 ssize_t ring_channel::ring_write(std::span<const std::byte> from) noexcept
 {
 	return run(
-		direction::tx, [&] { return writer_.packet() ? writer_.put_record(from) : writer_.put(from); }, no_spin,
-		[&] { return writer_.wanted(); });
+		direction::tx, [&] { return writer_.packet() ? writer_.put_record(from) : writer_.put(from); },
+		[&] { return spin_for_room(writer_.useful_room(from.size())); }, [&] { return writer_.wanted(); });
 }
 
 ssize_t ring_channel::ring_send_many(std::span<const iovec> records) noexcept
 {
 	return run(
-		direction::tx, [&] { return writer_.put_records(records); }, no_spin, [&] { return writer_.wanted(); });
+		direction::tx, [&] { return writer_.put_records(records); },
+		[&] { return spin_for_room(writer_.useful_room(records.front().iov_len)); },
+		[&] { return writer_.wanted(); });
 }
 
 int ring_channel::ring_reserve(std::size_t least, std::span<std::byte> &window) noexcept
 {
 	return static_cast<int>(run(
-		direction::tx, [&] { return writer_.reserve(least, window); }, no_spin,
+		direction::tx, [&] { return writer_.reserve(least, window); },
+		[&] { return spin_for_room(writer_.space_of(std::max<std::size_t>(least, 1))); },
 		[&] { return writer_.wanted(); }));
 }
 

@@ -24,9 +24,9 @@ public:
 	bool nonblocking() const noexcept override { return nonblocking_.load(std::memory_order_relaxed); }
 
 protected:
-	/** @p busy_poll: how long a reader looks before it sleeps. */
+	/** @p busy_poll: how long a reader, or a writer, looks before it sleeps. */
 	ring_channel(bool nonblocking, std::chrono::nanoseconds busy_poll)
-		: nonblocking_{nonblocking}, reader_spin_{busy_poll}
+		: nonblocking_{nonblocking}, reader_spin_{busy_poll}, writer_spin_{busy_poll}
 	{
 	}
 
@@ -66,7 +66,10 @@ private:
 	int arm(direction which, std::uint64_t want) noexcept;
 	bool &quick(direction which) noexcept { return which == direction::rx ? quick_rx_ : quick_tx_; }
 
+	bool spin_for_room(std::uint64_t room) noexcept;
+
 	busy_poll reader_spin_;
+	busy_poll writer_spin_;
 	std::mutex handle_mutex_; /* making handle_ */
 	std::atomic<ready_handle *> handle_{nullptr};
 	std::unique_ptr<ready_handle> handle_owner_;

@@ -3,6 +3,7 @@
 #ifndef KVMCHAN_RING_LINK_HPP
 #define KVMCHAN_RING_LINK_HPP
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -11,6 +12,8 @@
 #include "shared_format.hpp"
 
 namespace kvmchan::detail {
+
+using session_words = std::array<const __le64 __kvmchan_shared *, 3>;
 
 /**
  * The session as reader and writer use it. What they do for each message is not
@@ -32,10 +35,10 @@ public:
 	virtual int broken() noexcept = 0;
 	/** Rings the peer after a commit in that direction; whether it can be rung. */
 	virtual bool ring_peer(direction which) noexcept = 0;
-	/** Whether a writer looks at the session whenever it writes: sync_tx() is cheap. */
-	virtual bool sync_is_cheap() const noexcept = 0;
-	/** A word that changes when the session may have. */
-	virtual const __le64 __kvmchan_shared *watched() const noexcept = 0;
+	/** Whether this process arms its rings itself; else sync_rx() and sync_tx() do. */
+	virtual bool arms() const noexcept = 0;
+	/** Words that change when the session may have. */
+	virtual session_words watched() const noexcept = 0;
 
 	/** 0, or the errno value (positive) that ended both directions for good. */
 	int error() const noexcept { return error_.load(std::memory_order_acquire); }

@@ -203,7 +203,7 @@ int ring_reader::arm(std::uint64_t least) noexcept
 	const bool was_live = ring_.live;
 	bool last_look = false;
 
-	if (link_->sync_is_cheap()) {
+	if (link_->arms()) {
 		const int armed = kvmchan_rx_arm(&ring_, least);
 
 		if (armed)

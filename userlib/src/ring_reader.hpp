@@ -121,7 +121,7 @@ inline void ring_reader::commit(std::uint64_t length) noexcept
 inline __s64 ring_reader::head_at(std::uint64_t at) noexcept
 {
 	constexpr std::uint64_t size = sizeof(kvmchan_record);
-	const std::uint64_t offset = (ring_.cons + at) & (ring_.size - 1);
+	const std::uint64_t offset = kvmchan_ring_offset(ring_.size, ring_.cons + at);
 	kvmchan_record head;
 
 	/* A record is published whole: a part of a head is a violation. */
@@ -150,7 +150,7 @@ inline bool ring_reader::look(std::uint64_t least) noexcept
 
 inline bool ring_reader::open_window(std::span<const std::byte> &window) noexcept
 {
-	const std::uint64_t offset = ring_.cons & (ring_.size - 1);
+	const std::uint64_t offset = kvmchan_ring_offset(ring_.size, ring_.cons);
 
 	if (!packet_) {
 		held_ = kvmchan_rx_used(&ring_);

@@ -45,7 +45,7 @@ int ring_writer::refresh() noexcept
 ssize_t ring_writer::check(std::uint64_t want) noexcept
 {
 	/* Before the session is looked at: what changes meanwhile is seen later. */
-	const std::uint64_t seen = kvmchan_load(watched_);
+	const auto seen = words_now();
 	const unsigned todo = link_->sync_tx(ring_, want);
 
 	may_ = false;
@@ -62,14 +62,11 @@ ssize_t ring_writer::check(std::uint64_t want) noexcept
 	return refresh();
 }
 
-/*
- * The session, at each call where that is cheap: a writer shall hear of its
- * peer's death early.
- */
+/* The session, where it may have changed: a writer shall hear of its peer's death early. */
 ssize_t ring_writer::check_for(std::uint64_t room) noexcept
 {
 	reserved_ = 0;
-	if (!link_->sync_is_cheap() && unchanged() && !kvmchan_tx_refresh(&ring_) && kvmchan_tx_free(&ring_) >= room)
+	if (unchanged() && !kvmchan_tx_refresh(&ring_) && kvmchan_tx_free(&ring_) >= room)
 		return 0;
 	return check(0);
 }
@@ -213,7 +210,7 @@ int ring_writer::arm(std::uint64_t want) noexcept
 {
 	const bool was_live = ring_.live;
 
-	if (link_->sync_is_cheap() && kvmchan_tx_arm(&ring_, want) < 0)
+	if (link_->arms() && kvmchan_tx_arm(&ring_, want) < 0)
 		return link_->broken();
 	const ssize_t error = check(want);
 

@@ -59,6 +59,21 @@ public:
 	 */
 	std::uint64_t wanted() const noexcept { return std::max(lowat(), wish_.load(std::memory_order_relaxed)); }
 
+	/** The peer has paired with this session. */
+	bool live() const noexcept { return ring_.live; }
+	/** Are there @p room bytes free, as the peer says? Cheap and unchecked: a hint. */
+	bool came(std::uint64_t room) const noexcept
+	{
+		return ring_.size - (ring_.prod - kvmchan_load(&ring_.peer->rx_cons)) >= room;
+	}
+	/** Room in the ring for @p bytes of payload, as one record where there are such. */
+	std::uint64_t space_of(std::uint64_t bytes) const noexcept { return packet_ ? kvmchan_record_space(bytes) : bytes; }
+	/** The least room with which a call that has @p bytes to write goes on before it sleeps. */
+	std::uint64_t useful_room(std::uint64_t bytes) const noexcept
+	{
+		return packet_ ? space_of(bytes) : std::min<std::uint64_t>(bytes, ring_.size / 4);
+	}
+
 	/** Free bytes of the ring. Any thread; a snapshot. */
 	std::uint64_t space() const noexcept;
 	std::uint64_t size() const noexcept { return ring_.size; }
@@ -80,8 +95,11 @@ private:
 	void publish(std::uint64_t length) noexcept;
 	void fill_record(std::uint64_t at, std::span<const std::byte> record) noexcept;
 	std::uint64_t most() const noexcept { return packet_ ? max_record() : ring_.size; }
-	std::uint64_t space_of(std::uint64_t bytes) const noexcept { return packet_ ? kvmchan_record_space(bytes) : bytes; }
 	bool unchanged() const noexcept;
+	std::array<std::uint64_t, std::tuple_size_v<session_words>> words_now() const noexcept
+	{
+		return {kvmchan_load(watched_[0]), kvmchan_load(watched_[1]), kvmchan_load(watched_[2])};
+	}
 	void open_window(std::span<std::byte> &window) noexcept;
 	void wish(std::uint64_t room) noexcept { wish_.store(room, std::memory_order_relaxed); }
 
@@ -94,8 +112,8 @@ private:
 	bool packet_ = false;
 	/* We may write, as long as the session is what it was. */
 	bool may_ = false;
-	const __le64 __kvmchan_shared *watched_ = nullptr;
-	std::uint64_t seen_ = 0;
+	session_words watched_{};
+	std::array<std::uint64_t, std::tuple_size_v<session_words>> seen_{};
 	std::span<std::byte> data_;
 	direction_counters counters_;
 	std::atomic<std::uint64_t> lowat_{1};
@@ -118,12 +136,12 @@ inline void ring_writer::publish(std::uint64_t length) noexcept
 
 inline bool ring_writer::unchanged() const noexcept
 {
-	return may_ && link_->clear(KVMCHAN_LINK_NO_WRITER) && kvmchan_load(watched_) == seen_;
+	return may_ && link_->clear(KVMCHAN_LINK_NO_WRITER) && words_now() == seen_;
 }
 
 inline void ring_writer::open_window(std::span<std::byte> &window) noexcept
 {
-	const std::uint64_t offset = ring_.prod & (ring_.size - 1);
+	const std::uint64_t offset = kvmchan_ring_offset(ring_.size, ring_.prod);
 	const std::uint64_t free = kvmchan_tx_free(&ring_);
 
 	if (packet_) {
@@ -170,7 +188,7 @@ inline int ring_writer::commit(std::size_t size) noexcept
 		kvmchan_record head{};
 
 		head.length = static_cast<__u32>(size);
-		std::memcpy(view_ + (ring_.prod & (ring_.size - 1)), &head, sizeof(head));
+		std::memcpy(view_ + kvmchan_ring_offset(ring_.size, ring_.prod), &head, sizeof(head));
 		tally(counters_.records);
 	}
 	publish(space_of(size));

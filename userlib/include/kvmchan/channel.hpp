@@ -63,7 +63,7 @@ struct channel_options {
 	/** Low-water marks of a stream, see kvmchan_lowat; 0: the default. */
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
-	/** How long a reader of mapped rings looks before it sleeps, where that mostly pays; 0: never. */
+	/** How long an end that moves its rings itself looks before it sleeps, where that mostly pays; 0: never. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{50};
 };
 
