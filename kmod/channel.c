@@ -440,17 +440,20 @@ static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
 
 /**
  * kvmchan_channel_lock() - wait for a transfer that is under way, hold others
- * @ch: channel
+ * @ch:    channel
+ * @rings: KVMCHAN_RING_*: of these directions
  *
  * Context: process, outside kd->srcu: who holds the mutexes may sleep.
  * Return: 0 or -EINTR.
  */
-int kvmchan_channel_lock(struct kvmchan_channel *ch)
+int kvmchan_channel_lock(struct kvmchan_channel *ch, unsigned int rings)
 {
-	if (mutex_lock_interruptible(&ch->rx_mutex))
+	if (rings & KVMCHAN_RING_RX && mutex_lock_interruptible(&ch->rx_mutex))
 		return -EINTR;
-	if (mutex_lock_interruptible(&ch->tx_mutex)) {
-		mutex_unlock(&ch->rx_mutex);
+	if (rings & KVMCHAN_RING_TX &&
+	    mutex_lock_interruptible(&ch->tx_mutex)) {
+		if (rings & KVMCHAN_RING_RX)
+			mutex_unlock(&ch->rx_mutex);
 		return -EINTR;
 	}
 	return 0;
@@ -458,12 +461,15 @@ int kvmchan_channel_lock(struct kvmchan_channel *ch)
 
 /**
  * kvmchan_channel_unlock() - undo kvmchan_channel_lock(), wake all
- * @ch: channel
+ * @ch:    channel
+ * @rings: as before
  */
-void kvmchan_channel_unlock(struct kvmchan_channel *ch)
+void kvmchan_channel_unlock(struct kvmchan_channel *ch, unsigned int rings)
 {
-	mutex_unlock(&ch->tx_mutex);
-	mutex_unlock(&ch->rx_mutex);
+	if (rings & KVMCHAN_RING_TX)
+		mutex_unlock(&ch->tx_mutex);
+	if (rings & KVMCHAN_RING_RX)
+		mutex_unlock(&ch->rx_mutex);
 	kvmchan_channel_wake(ch);
 }
 
@@ -480,12 +486,13 @@ void kvmchan_channel_unlock(struct kvmchan_channel *ch)
  */
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode)
 {
-	int err = kvmchan_channel_lock(ch);
+	const unsigned int both = KVMCHAN_RING_RX | KVMCHAN_RING_TX;
+	int err = kvmchan_channel_lock(ch, both);
 
 	if (err)
 		return err;
 	err = kvmchan_reconnect_locked(ch, mode);
-	kvmchan_channel_unlock(ch);
+	kvmchan_channel_unlock(ch, both);
 	return err;
 }
 
@@ -579,7 +586,8 @@ u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch)
 	if (kvmchan_session_rung(&ch->session, ch->bell))
 		return 0;
 	if ((ch->bell & KVMCHAN_BELL_RINGABLE) &&
-	    !kvmchan_load(&ch->session.peer->bell))
+	    !kvmchan_load(&ch->session.peer->bell) &&
+	    !(kvmchan_load(&ch->session.peer->link) & KVMCHAN_LINK_OPEN))
 		return KVMCHAN_POLL_ABSENT_NS;
 	return kvmchan_poll_max();
 }

@@ -303,7 +303,8 @@ static ssize_t kvmchan_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (ret)
 		return ret;
 	ret = kvmchan_write_locked(ch, from, nowait);
-	if (ret != -EAGAIN)
+	/* Of a mapped ring the process says what it waits for. */
+	if (ret != -EAGAIN && ret != -EBUSY)
 		kvmchan_set_tx_want(ch, READ_ONCE(ch->tx_lowat));
 	mutex_unlock(&ch->tx_mutex);
 	return ret;

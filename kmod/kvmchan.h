@@ -178,6 +178,7 @@ struct kvmchan_words {
  * @rx_spin:    whether looking before sleeping pays; under @rx_mutex
  * @rx_shut:    reading was shut down in this session
  * @rx_mapped:  a process has the ring mapped and moves rx_cons itself
+ * @rx_kicked:  rx_cons for which the process had the peer rung last
  * @rx_wait:    readers and pollers
  * @tx_mutex:   one writer at a time; held while it waits for room, so that
  *              writes do not interleave
@@ -191,6 +192,7 @@ struct kvmchan_words {
  * @tx_lowat:   room from which poll() reports some, when no record waits
  * @tx_shut:    writing was shut down in this session
  * @tx_mapped:  a process has the ring mapped and moves tx_prod itself
+ * @tx_kicked:  tx_prod for which the process had the peer rung last
  * @tx_wait:    writers and pollers
  * @last_record: whole length of the record that was read last
  * @fasync:     SIGIO
@@ -236,6 +238,7 @@ struct kvmchan_channel {
 	struct kvmchan_spin rx_spin;
 	bool rx_shut;
 	bool rx_mapped;
+	u64 rx_kicked;
 	wait_queue_head_t rx_wait;
 	u32 last_record;
 
@@ -249,6 +252,7 @@ struct kvmchan_channel {
 	u64 tx_lowat;
 	bool tx_shut;
 	bool tx_mapped;
+	u64 tx_kicked;
 	wait_queue_head_t tx_wait;
 
 	struct fasync_struct *fasync;
@@ -368,8 +372,8 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode);
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode);
-int kvmchan_channel_lock(struct kvmchan_channel *ch);
-void kvmchan_channel_unlock(struct kvmchan_channel *ch);
+int kvmchan_channel_lock(struct kvmchan_channel *ch, unsigned int rings);
+void kvmchan_channel_unlock(struct kvmchan_channel *ch, unsigned int rings);
 bool kvmchan_channel_check(struct kvmchan_channel *ch);
 u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
 void kvmchan_channel_wake(struct kvmchan_channel *ch);

@@ -221,14 +221,15 @@ static bool kvmchan_any_held(const struct kvmchan_channel *ch)
  */
 void kvmchan_mmap_revoke(struct kvmchan_channel *ch)
 {
-	if (!kvmchan_is_memory(ch) && !ch->shown)
-		return;
+	bool shown;
+
 	/* A mapping keeps its file open, and an open file its inode. */
 	mutex_lock(&ch->open_lock);
-	if (ch->openers)
+	shown = kvmchan_is_memory(ch) || ch->shown;
+	if (shown && ch->openers)
 		unmap_mapping_range(ch->mapping, 0, 0, 1);
 	mutex_unlock(&ch->open_lock);
-	if (!ch->kd->memory.pages)
+	if (!shown || !ch->kd->memory.pages)
 		return;
 	while (kvmchan_any_held(ch))
 		msleep(20);

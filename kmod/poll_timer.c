@@ -37,6 +37,17 @@ u64 kvmchan_poll_max(void)
 	return max(max, kvmchan_poll_min());
 }
 
+/* Never later than it would look anyway. The caller holds poll_lock. */
+static void kvmchan_poll_within(struct kvmchan_device *kd, u64 ns)
+{
+	struct hrtimer *timer = &kd->poll_timer;
+	bool queued = hrtimer_is_queued(timer);
+
+	kd->poll_ns = queued ? min(kd->poll_ns, ns) : ns;
+	if (!queued || ktime_to_ns(hrtimer_get_remaining(timer)) > (s64)ns)
+		hrtimer_start(timer, ns_to_ktime(ns), HRTIMER_MODE_REL_SOFT);
+}
+
 static enum hrtimer_restart kvmchan_poll(struct hrtimer *timer)
 {
 	struct kvmchan_device *kd = container_of(timer, struct kvmchan_device,
@@ -58,11 +69,14 @@ static enum hrtimer_restart kvmchan_poll(struct hrtimer *timer)
 	rcu_read_unlock();
 
 	spin_lock_irqsave(&kd->poll_lock, flags);
-	/* If somebody has started it anew, his interval holds. */
-	if (cap != U64_MAX && !hrtimer_is_queued(timer)) {
-		kd->poll_ns = work ? kvmchan_poll_min() :
-			      min(kd->poll_ns * 2, cap);
-		hrtimer_forward_now(timer, ns_to_ktime(kd->poll_ns));
+	c = work ? kvmchan_poll_min() : min(kd->poll_ns * 2, cap);
+	if (cap == U64_MAX) {
+		/* Nobody is looked at, or somebody has started it anew. */
+	} else if (hrtimer_is_queued(timer)) {
+		kvmchan_poll_within(kd, c);
+	} else {
+		kd->poll_ns = c;
+		hrtimer_forward_now(timer, ns_to_ktime(c));
 		ret = HRTIMER_RESTART;
 	}
 	spin_unlock_irqrestore(&kd->poll_lock, flags);
@@ -91,17 +105,13 @@ void kvmchan_poll_soon(struct kvmchan_channel *ch)
 	u64 cap = kvmchan_channel_poll_cap(ch);
 	struct kvmchan_device *kd = ch->kd;
 	unsigned long flags;
-	bool absent = cap == KVMCHAN_POLL_ABSENT_NS;
 
 	if (!cap)
 		return;
-	spin_lock_irqsave(&kd->poll_lock, flags);
 	/* A peer that will ring when it comes need not be looked for soon. */
-	if (!absent || !hrtimer_is_queued(&kd->poll_timer)) {
-		kd->poll_ns = absent ? cap : kvmchan_poll_min();
-		hrtimer_start(&kd->poll_timer, ns_to_ktime(kd->poll_ns),
-			      HRTIMER_MODE_REL_SOFT);
-	}
+	spin_lock_irqsave(&kd->poll_lock, flags);
+	kvmchan_poll_within(kd, cap == KVMCHAN_POLL_ABSENT_NS ? cap :
+			    kvmchan_poll_min());
 	spin_unlock_irqrestore(&kd->poll_lock, flags);
 }
 

@@ -40,6 +40,8 @@ int kvmchan_rings_look_rx(struct kvmchan_channel *ch, u64 want, bool arm)
 {
 	bool end = kvmchan_sync_rx(ch) & KVMCHAN_END;
 
+	if (arm)
+		ch->rx_stats.stalls++;
 	/* The state was read first: what it promises is visible now. */
 	if (ch->rx.live && kvmchan_rx_watch(&ch->rx, end ? 1 : want, arm))
 		return 1;
@@ -60,6 +62,8 @@ int kvmchan_rings_look_tx(struct kvmchan_channel *ch, u64 want, bool arm)
 
 	if (todo & KVMCHAN_END)
 		return -EPIPE;
+	if (arm)
+		ch->tx_stats.stalls++;
 	if (todo & KVMCHAN_HOLD)
 		return 0;
 	return kvmchan_tx_watch(&ch->tx, want, arm);
@@ -110,15 +114,17 @@ static u64 kvmchan_rings_moved_tx(const struct kvmchan_channel *ch)
 static void kvmchan_rings_hand_over(struct kvmchan_channel *ch,
 				    unsigned long rings)
 {
-	if (rings & KVMCHAN_RING_RX) {
+	if (rings & KVMCHAN_RING_RX && !ch->rx_mapped) {
 		spin_lock(&ch->rx_lock);
+		ch->rx_kicked = ch->rx.cons;
 		if (ch->rx.live)
 			kvmchan_store(&ch->rx.own->rx_cons, ch->rx.cons);
 		WRITE_ONCE(ch->rx_mapped, true);
 		spin_unlock(&ch->rx_lock);
 	}
-	if (rings & KVMCHAN_RING_TX) {
+	if (rings & KVMCHAN_RING_TX && !ch->tx_mapped) {
 		spin_lock(&ch->tx_lock);
+		ch->tx_kicked = ch->tx.prod;
 		kvmchan_store(&ch->tx.own->tx_prod, ch->tx.prod);
 		WRITE_ONCE(ch->tx_mapped, true);
 		spin_unlock(&ch->tx_lock);
@@ -149,16 +155,16 @@ int kvmchan_rings_take(struct kvmchan_channel *ch, fmode_t mode,
 		return -EACCES;
 	if (PAGE_SIZE != KVMCHAN_PAGE_SIZE)
 		return -EOPNOTSUPP;
-	err = kvmchan_channel_lock(ch);
+	err = kvmchan_channel_lock(ch, rings);
 	if (err)
 		return err;
 	idx = srcu_read_lock(&ch->kd->srcu);
 	if (kvmchan_is_gone(ch))
 		err = -ENODEV;
-	else if (!kvmchan_rings_taken(ch, rings))
+	else
 		kvmchan_rings_hand_over(ch, rings);
 	srcu_read_unlock(&ch->kd->srcu, idx);
-	kvmchan_channel_unlock(ch);
+	kvmchan_channel_unlock(ch, rings);
 	return err;
 }
 
@@ -217,10 +223,36 @@ u64 kvmchan_rings_written(struct kvmchan_channel *ch)
 
 /* ---- ringing and sleeping ---- */
 
+/* Has the process moved an index since the last time? */
+static bool kvmchan_rings_moved(struct kvmchan_channel *ch, unsigned long rings)
+{
+	bool moved = false;
+	u64 index;
+
+	if (rings & KVMCHAN_RING_RX) {
+		spin_lock(&ch->rx_lock);
+		index = kvmchan_load(&ch->rx.own->rx_cons);
+		moved |= index != ch->rx_kicked;
+		ch->rx_kicked = index;
+		spin_unlock(&ch->rx_lock);
+	}
+	if (rings & KVMCHAN_RING_TX) {
+		spin_lock(&ch->tx_lock);
+		index = kvmchan_load(&ch->tx.own->tx_prod);
+		moved |= index != ch->tx_kicked;
+		ch->tx_kicked = index;
+		spin_unlock(&ch->tx_lock);
+	}
+	return moved;
+}
+
 /**
  * kvmchan_rings_kick() - ring the peer for the process
  * @ch:    channel
  * @rings: KVMCHAN_RING_*: what it did something in
+ *
+ * A process that has done nothing does not ring: the peer's vector is for
+ * other channels, too.
  *
  * Return: 0, -EINVAL, -EPIPE when nobody will read what was written.
  */
@@ -231,9 +263,9 @@ int kvmchan_rings_kick(struct kvmchan_channel *ch, unsigned long rings)
 	if (!rings || rings & ~(unsigned long)KVMCHAN_RINGS_BOTH ||
 	    !kvmchan_rings_taken(ch, rings))
 		return -EINVAL;
-	/* What the process published is visible before the ring. */
-	kvmchan_mb();
-	kvmchan_ring_peer(ch);
+	/* writel() comes after what the process published. */
+	if (kvmchan_rings_moved(ch, rings))
+		kvmchan_ring_peer(ch);
 	if (rings & KVMCHAN_RING_TX) {
 		spin_lock(&ch->tx_lock);
 		todo = kvmchan_sync_tx(ch);

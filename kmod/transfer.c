@@ -129,10 +129,11 @@ static int kvmchan_rx_look(struct kvmchan_channel *ch, u64 want, bool arm)
 		return 1;
 	if (todo & KVMCHAN_END)
 		return kvmchan_rx_used(rx) ? 1 : -ENODATA;
-	/* Not paired yet: the peer's link word comes with a ring, always. */
-	if (!arm || !rx->live)
+	if (!arm)
 		return 0;
-	return kvmchan_rx_arm(rx, want);
+	ch->rx_stats.stalls++;
+	/* Not paired yet: the peer's link word comes with a ring, always. */
+	return rx->live ? kvmchan_rx_arm(rx, want) : 0;
 }
 
 /* kvmchan_rx_state(), and a window on @most bytes of what is there, if any. */
@@ -148,8 +149,6 @@ static int kvmchan_rx_open(struct kvmchan_channel *ch, u64 want, bool arm,
 	spin_lock(&ch->rx_lock);
 	ret = ch->rx_mapped ? kvmchan_rings_look_rx(ch, want, arm) :
 			      kvmchan_rx_look(ch, want, arm);
-	if (!ret && arm)
-		ch->rx_stats.stalls++;
 	/* Only we consume: what is there stays there. */
 	if (ret == 1 && w)
 		kvmchan_rx_window(&ch->rx, 0,
@@ -196,6 +195,7 @@ static int kvmchan_tx_look(struct kvmchan_channel *ch, u64 want, bool arm)
 		return 1;
 	if (!arm)
 		return 0;
+	ch->tx_stats.stalls++;
 	return kvmchan_tx_arm(tx, want);
 }
 
@@ -212,8 +212,6 @@ static int kvmchan_tx_open(struct kvmchan_channel *ch, u64 want, bool arm,
 	spin_lock(&ch->tx_lock);
 	ret = ch->tx_mapped ? kvmchan_rings_look_tx(ch, want, arm) :
 			      kvmchan_tx_look(ch, want, arm);
-	if (!ret && arm)
-		ch->tx_stats.stalls++;
 	if (ret == 1 && w)
 		kvmchan_tx_window(&ch->tx, 0,
 				  min(kvmchan_tx_free(&ch->tx), most), w);
@@ -283,7 +281,9 @@ static void kvmchan_rx_finish(struct kvmchan_channel *ch, u64 space,
 	bool ring;
 
 	spin_lock(&ch->rx_lock);
-	ring = kvmchan_rx_commit(&ch->rx, space);
+	/* Refused while we copied: the ring is not ours any more. */
+	ring = kvmchan_rx_used(&ch->rx) >= space &&
+	       kvmchan_rx_commit(&ch->rx, space);
 	ch->rx_stats.bytes += payload;
 	if (!ring)
 		ch->rx_stats.suppressed++;
@@ -402,7 +402,7 @@ static s64 kvmchan_rx_head(struct kvmchan_channel *ch)
 	u64 used;
 
 	spin_lock(&ch->rx_lock);
-	used = kvmchan_rx_used(&ch->rx);
+	used = ch->rx_mapped ? 0 : kvmchan_rx_used(&ch->rx);
 	if (used >= sizeof(head)) {
 		kvmchan_peek_head(ch, &head);
 		length = kvmchan_rx_record(&ch->rx, &head);

@@ -123,8 +123,9 @@ struct kvmchan_wait {
  * wait. Without a mapped direction: EINVAL.
  *
  * @rx_want:    in: ask to be woken when so many bytes can be read; 0: do not
- *              ask. At most the ring's size (ERANGE). poll() goes by the last
- *              amount that was asked for
+ *              ask. At most the ring's size (ERANGE). One amount for each
+ *              direction: poll(), and another thread that waits, go by the
+ *              one that was asked for last
  * @tx_want:    in: likewise, of bytes that are free
  * @timeout_ns: in: how long to wait for what was asked; 0: not at all,
  *              negative: for ever. EINTR

@@ -191,6 +191,42 @@ TEST(mapped_rings, carry_bytes_round_their_ends)
 	}
 }
 
+TEST(mapped_rings, stay_where_they_are_when_they_are_taken_again)
+{
+	auto p = connect("stream");
+	mapped_end a{std::move(p.a)};
+
+	a.write("abc");
+	ASSERT_EQ(take_error(a.fd(), 3), 0);
+	a.write("def");
+	EXPECT_EQ(read_all(p.b, 6), "abcdef");
+}
+
+/* Of a full ring only the peer's reading makes room, and he may want to write first. */
+TEST(mapped_rings, are_taken_while_the_other_direction_waits)
+{
+	const auto p = connect("small", O_RDWR);
+	blocked_thread writer{[&] { EXPECT_EQ(write(p.a, bytes(8192)), 8192); }};
+
+	ASSERT_TRUE(writer.in(SYS_write));
+	EXPECT_EQ(take_error(p.a, KVMCHAN_RING_RX), 0);
+	EXPECT_EQ(read_all(p.b, 8192), bytes(8192));
+	writer.join();
+}
+
+TEST(mapped_rings, do_not_ring_for_nothing)
+{
+	auto p = connect("stream");
+	mapped_end a{std::move(p.a)};
+
+	a.write("x");
+	ioctl_error(a.fd(), KVMCHAN_IOC_KICK, KVMCHAN_RING_TX);
+	const auto rung = counter("stream", 0, "doorbells_sent");
+	for (int i = 0; i < 100; ++i)
+		EXPECT_EQ(ioctl_error(a.fd(), KVMCHAN_IOC_KICK, 3), 0);
+	EXPECT_EQ(counter("stream", 0, "doorbells_sent"), rung);
+}
+
 TEST(mapped_rings, are_counted)
 {
 	const auto written = counter("stream", 0, "tx_bytes"), taken = counter("stream", 0, "rx_bytes");

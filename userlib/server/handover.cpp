@@ -172,6 +172,9 @@ void handover::sort_into_regions(server_state state, fd_bag received)
 {
 	sequence_ = state.sequence;
 	same_process_ = state.pid == ::getpid();
+	/* Handed over by ourselves: whether the store has them, too, is not known. */
+	if (same_process_)
+		stored_.clear();
 	for (region_state &region : state.regions) {
 		inherited_region made;
 

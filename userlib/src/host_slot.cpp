@@ -155,7 +155,9 @@ std::uint64_t host_slot::bell() const noexcept
 {
 	const region_bells *const bells = where_->bells();
 
-	return bells ? kvmchan_bell_make(bells->id(), vector(), KVMCHAN_BELL_RINGABLE | KVMCHAN_BELL_RINGS) : 0;
+	/* Not 0: who is here and cannot be rung is told from who has not come. */
+	return bells ? kvmchan_bell_make(bells->id(), vector(), KVMCHAN_BELL_RINGABLE | KVMCHAN_BELL_RINGS)
+	             : kvmchan_bell_make(KVMCHAN_PEER_MAX, 0, 0);
 }
 
 void host_slot::watch(wait_set &set) const

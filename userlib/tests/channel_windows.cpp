@@ -61,7 +61,7 @@ void put_text(channel &to, const std::string &text)
 std::string take_text(channel &from, std::size_t most = ring)
 {
 	const auto window = from.peek();
-	const std::string text = to_text(window.first(std::min(most, window.size())));
+	std::string text = to_text(window.first(std::min(most, window.size())));
 
 	from.consume(text.size());
 	return text;

@@ -36,7 +36,7 @@ std::string agent::finish(harness::milliseconds limit)
 	auto text = process_.read();
 	text.resize(text.rfind("\nend "));
 	const auto space = std::min(text.find(' '), text.size());
-	const auto rest = text.substr(std::min(space + 1, text.size()));
+	auto rest = text.substr(std::min(space + 1, text.size()));
 	if (text.substr(0, space) != "ok")
 		throw harness::error{"in the guest: " + rest};
 	return rest;

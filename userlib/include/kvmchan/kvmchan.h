@@ -47,7 +47,8 @@ struct kvmchan_region;
  * Turn the truncation of memory that is not sealed into -ENODEV. Without it
  * such a truncation, which anybody who may open the file can do, ends the
  * process with SIGBUS. Installs a SIGBUS handler, which passes on what is not
- * its own. Memory that a kvmchan server made is sealed and needs none.
+ * its own. Bytes that are read just then may be zeros. Memory that a kvmchan
+ * server made is sealed and needs none.
  */
 #define KVMCHAN_REGION_GUARD (1u << 0)
 
