@@ -67,6 +67,22 @@ TEST_F(busy_poll, is_bounded)
 	}
 }
 
+/* So does a writer in front of a full ring. */
+TEST_F(busy_poll, is_bounded_for_room)
+{
+	set("4294967295");
+	const auto p = connect("small", O_RDWR, O_RDWR);
+	for (int i = 0; i < 50; ++i) {
+		write_all(p.a, bytes(4096));
+		const auto before = counter("small", 0, "ring_full");
+		std::thread writer{[&] { write_all(p.a, "late"); }};
+		const bool sleeps = eventually([&] { return counter("small", 0, "ring_full") > before; });
+		EXPECT_EQ(read_all(p.b, 4100), bytes(4096) + "late");
+		writer.join();
+		ASSERT_TRUE(sleeps) << "at wait " << i;
+	}
+}
+
 /* Not at each read of a peer that is slower. */
 TEST(rings, wake_a_writer_once_half_of_the_ring_is_free)
 {
