@@ -163,12 +163,12 @@ void handover::choose_state(fd_bag &received)
 		}
 	}
 	if (newest)
-		sort_into_regions(std::move(*newest), std::move(received));
+		sort_into_regions(std::move(*newest), received);
 	else if (!trouble.empty())
 		throw std::runtime_error{trouble};
 }
 
-void handover::sort_into_regions(server_state state, fd_bag received)
+void handover::sort_into_regions(server_state state, fd_bag &received)
 {
 	sequence_ = state.sequence;
 	same_process_ = state.pid == ::getpid();

@@ -73,7 +73,7 @@ private:
 	void remove_all(Which which) noexcept;
 	void receive_all();
 	void choose_state(fd_bag &received);
-	void sort_into_regions(server_state state, fd_bag received);
+	void sort_into_regions(server_state state, fd_bag &received);
 	bool fits_store(const fd_names &fds);
 	bool store(const std::string &name, int fd) noexcept;
 	void remove(const std::string &name) noexcept;
