@@ -19,14 +19,17 @@ protected:
 	/* Puts @p text where each state is. */
 	void replace_states(const std::string &text, bool sealed)
 	{
-		for (auto &entry : store_->settled()) {
-			if (!entry.name.starts_with('S'))
-				continue;
-			entry.fd.reset(::memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-			ASSERT_EQ(::write(entry.fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
-			if (sealed)
-				::fcntl(entry.fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-		}
+		store_->with_entries([&](auto &entries) {
+			for (auto &entry : entries) {
+				if (!entry.name.starts_with('S'))
+					continue;
+				entry.fd.reset(::memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+				ASSERT_EQ(::write(entry.fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+				if (sealed)
+					::fcntl(entry.fd.get(), F_ADD_SEALS,
+					        F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+			}
+		});
 	}
 
 	/* Every descriptor that the store holds is spoken of, and none is there twice. */
@@ -35,8 +38,10 @@ protected:
 		std::set<std::string> names;
 
 		status();
-		for (const auto &entry : store_->settled())
-			EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+		store_->with_entries([&](const auto &entries) {
+			for (const auto &entry : entries)
+				EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+		});
 		return names.size();
 	}
 
@@ -45,19 +50,22 @@ protected:
 		std::string newest;
 		std::uint64_t sequence = 0;
 
-		for (const auto &entry : store_->settled()) {
-			std::array<char, 65536> text{};
+		store_->with_entries([&](const auto &entries) {
+			for (const auto &entry : entries) {
+				std::array<char, 65536> text{};
 
-			if (!entry.name.starts_with('S'))
-				continue;
-			const ssize_t length = ::pread(entry.fd.get(), text.data(), text.size(), 0);
-			const std::string one{text.data(), static_cast<std::size_t>(length)};
-			const auto number = nlohmann::json::parse(one).at("server").at("sequence").get<std::uint64_t>();
+				if (!entry.name.starts_with('S'))
+					continue;
+				const ssize_t length = ::pread(entry.fd.get(), text.data(), text.size(), 0);
+				const std::string one{text.data(), static_cast<std::size_t>(length)};
+				const auto number = nlohmann::json::parse(one).at("server").at("sequence").get<std::uint64_t>();
 
-			if (number > sequence)
-				newest = one;
-			sequence = std::max(sequence, number);
-		}
+				if (number > sequence)
+					newest = one;
+				sequence = std::max(sequence, number);
+			}
+		});
+
 		return newest;
 	}
 };
@@ -102,13 +110,12 @@ TEST_F(server_store, descriptor_that_is_missing)
 
 	ASSERT_EQ(client->take(3 + vectors).size(), 3 + vectors);
 	for (const char *missing : {"0m", "0k", "0s0", "0l1", "0b0.1"}) {
-		auto &entries = store_->settled();
-
 		status();
 		server_->end(SIGKILL);
-		store_->settled();
-		ASSERT_EQ(std::erase_if(entries, [&](const auto &entry) { return entry.name.substr(1) == std::string{missing}.substr(1); }),
-		          1U) << missing;
+		const auto erased = store_->with_entries([&](auto &entries) {
+			return std::erase_if(entries, [&](const auto &entry) { return entry.name.substr(1) == missing + 1; });
+		});
+		ASSERT_EQ(erased, 1U) << missing;
 		server_->start();
 		ASSERT_TRUE(wait_until_served()) << missing << "\n" << output();
 		EXPECT_TRUE(client->ended()) << missing;

@@ -58,8 +58,9 @@ public:
 	const std::filesystem::path &path() const { return path_; }
 	int ready() const { return ready_; }
 
-	/** As after the death of the server: all that it sent has been taken in. */
-	std::vector<entry> &settled()
+	/** Calls @p use with what is held when all that the server sent has been taken in. */
+	template <typename Use>
+	auto with_entries(Use use)
 	{
 		pollfd waiting{socket_.get(), POLLIN, 0};
 
@@ -67,7 +68,7 @@ public:
 			std::this_thread::sleep_for(1ms);
 		const std::lock_guard lock{mutex_};
 
-		return entries_;
+		return use(entries_);
 	}
 
 private:
@@ -141,12 +142,17 @@ public:
 
 	void start()
 	{
-		static std::vector<fake_store::entry> nothing;
-		auto &entries = store_ ? store_->settled() : nothing;
+		std::vector<fake_store::entry> nothing;
+		const auto launch = [&](std::vector<fake_store::entry> &entries) {
+			pid_ = ::fork();
+			if (pid_ == 0)
+				become(entries);
+		};
 
-		pid_ = ::fork();
-		if (pid_ == 0)
-			become(entries);
+		if (store_)
+			store_->with_entries(launch);
+		else
+			launch(nothing);
 	}
 
 	/** Ends it; the exit code, or 128 + signal. */
