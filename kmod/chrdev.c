@@ -390,49 +390,25 @@ static int kvmchan_fasync(int fd, struct file *file, int on)
 
 /* ---- open and release ---- */
 
-/*
- * Removal takes the pages away through one mapping, so all openers have to
- * come by the same inode: a second mknod() of the same number is refused.
- */
-static int kvmchan_open_memory(struct kvmchan_channel *ch, struct file *file)
-{
-	int err = 0;
-
-	mutex_lock(&ch->open_lock);
-	if (kvmchan_is_gone(ch)) {
-		err = -ENODEV;
-	} else if (ch->openers && ch->mapping != file->f_mapping) {
-		err = -EBUSY;
-	} else {
-		kvmchan_channel_show_bell(ch);
-		ch->mapping = file->f_mapping;
-		WRITE_ONCE(ch->openers, ch->openers + 1);
-	}
-	mutex_unlock(&ch->open_lock);
-	return err;
-}
-
-static void kvmchan_release_memory(struct kvmchan_channel *ch)
-{
-	mutex_lock(&ch->open_lock);
-	WRITE_ONCE(ch->openers, ch->openers - 1);
-	mutex_unlock(&ch->open_lock);
-}
-
 static fmode_t kvmchan_file_mode(const struct file *file)
 {
 	return file->f_mode & (FMODE_READ | FMODE_WRITE);
 }
 
-static int kvmchan_open_channel(struct kvmchan_channel *ch, struct file *file)
+/* Whoever opens a memory slot is taken to map it. */
+static int kvmchan_open_channel(struct kvmchan_file *f, struct file *file)
 {
+	struct kvmchan_channel *ch = f->ch;
 	int idx = srcu_read_lock(&ch->kd->srcu);
 	int err;
 
-	if (kvmchan_is_memory(ch))
-		err = kvmchan_open_memory(ch, file);
-	else
+	if (!kvmchan_is_memory(ch)) {
 		err = kvmchan_channel_claim(ch, kvmchan_file_mode(file));
+	} else {
+		err = kvmchan_mapping_claim(f, file->f_mapping);
+		if (!err)
+			kvmchan_channel_show_bell(ch);
+	}
 	srcu_read_unlock(&ch->kd->srcu, idx);
 	return err;
 }
@@ -448,7 +424,7 @@ static int kvmchan_open(struct inode *inode, struct file *file)
 	if (!f)
 		return -ENOMEM;
 	f->ch = ch;
-	err = kvmchan_open_channel(ch, file);
+	err = kvmchan_open_channel(f, file);
 	if (err) {
 		kfree(f);
 		return err;
@@ -465,11 +441,9 @@ static int kvmchan_release(struct inode *inode, struct file *file)
 	int idx;
 
 	/* Before anybody else can have the rings. */
-	kvmchan_mmap_release(file->private_data);
+	kvmchan_mapping_release(file->private_data);
 	idx = srcu_read_lock(&ch->kd->srcu);
-	if (kvmchan_is_memory(ch))
-		kvmchan_release_memory(ch);
-	else
+	if (!kvmchan_is_memory(ch))
 		kvmchan_channel_release(ch, kvmchan_file_mode(file));
 	srcu_read_unlock(&ch->kd->srcu, idx);
 	kfree(file->private_data);

@@ -168,7 +168,8 @@ struct kvmchan_words {
  * @broken:     the peer broke the protocol; until the next session
  * @open_lock:  protects @claimed and the beginning and end of sessions
  * @claimed:    FMODE_READ and/or FMODE_WRITE that open files hold
- * @openers:    open files of a memory slot, or which have mapped rings
+ * @mappers:    files that map memory: all of a memory slot, and those that have
+ *              mapped rings
  * @link_lock:  protects @session; taken from interrupts, innermost
  * @session:    handshake
  * @rx_mutex:   one reader at a time; held while bytes are copied
@@ -196,8 +197,8 @@ struct kvmchan_words {
  * @tx_wait:    writers and pollers
  * @last_record: whole length of the record that was read last
  * @fasync:     SIGIO
- * @mapping:    through which processes map the node; valid while @openers
- * @shown:      rings were mapped at some time
+ * @mapping:    through which processes map the node; valid while @mappers
+ * @shown:      there were @mappers at some time; under @open_lock
  * @debugfs:    file
  * @seen_prod:  peer's words as the last interrupt or poll saw them
  * @seen_cons:  likewise
@@ -224,9 +225,9 @@ struct kvmchan_channel {
 	bool gone;
 	bool broken;
 
-	struct mutex open_lock; /* claimed, openers, mapping, sessions begin and end */
+	struct mutex open_lock; /* claimed, mappers, mapping, sessions begin and end */
 	fmode_t claimed;
-	unsigned int openers;
+	unsigned int mappers;
 
 	spinlock_t link_lock; /* session */
 	struct kvmchan_session session;
@@ -275,14 +276,14 @@ struct kvmchan_channel {
 
 /**
  * struct kvmchan_file - an open node
- * @ch:     channel; the open file keeps it alive
- * @seen:   memory slots: signal count that this file has seen
- * @mapped: it is one of @ch->openers because of rings that it mapped
+ * @ch:   channel; the open file keeps it alive
+ * @seen: memory slots: signal count that this file has seen
+ * @maps: it is one of @ch->mappers
  */
 struct kvmchan_file {
 	struct kvmchan_channel *ch;
 	u64 seen;
-	bool mapped;
+	bool maps;
 };
 
 /* The superblock; only through the accessors of ring_platform.h. */
@@ -358,7 +359,7 @@ void kvmchan_table_rescan(struct kvmchan_device *kd, bool force);
 void kvmchan_table_rescan_wait(struct kvmchan_device *kd);
 void kvmchan_table_stop(struct kvmchan_device *kd);
 
-/* channel.c: a channel's life and sessions */
+/* channel.c: a channel's life, and what its peer does */
 struct kvmchan_channel *kvmchan_channel_add(struct kvmchan_device *kd, u32 index,
 					    const struct kvmchan_slot *slot,
 					    unsigned int side);
@@ -368,16 +369,21 @@ void kvmchan_channels_bury(struct kvmchan_device *kd,
 			   struct list_head *retired);
 void kvmchan_channels_hangup(struct kvmchan_device *kd);
 void kvmchan_channel_show_bell(struct kvmchan_channel *ch);
+bool kvmchan_channel_check(struct kvmchan_channel *ch);
+u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
+void kvmchan_channel_wake(struct kvmchan_channel *ch);
+unsigned int kvmchan_channel_state(struct kvmchan_channel *ch);
+
+/* claim.c: who has a node open, and the sessions that begin and end with it */
 int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_release(struct kvmchan_channel *ch, fmode_t mode);
 void kvmchan_channel_shutdown(struct kvmchan_channel *ch, fmode_t mode);
 int kvmchan_channel_reconnect(struct kvmchan_channel *ch, fmode_t mode);
 int kvmchan_channel_lock(struct kvmchan_channel *ch, unsigned int rings);
 void kvmchan_channel_unlock(struct kvmchan_channel *ch, unsigned int rings);
-bool kvmchan_channel_check(struct kvmchan_channel *ch);
-u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
-void kvmchan_channel_wake(struct kvmchan_channel *ch);
-unsigned int kvmchan_channel_state(struct kvmchan_channel *ch);
+int kvmchan_mapping_claim(struct kvmchan_file *f,
+			  struct address_space *mapping);
+void kvmchan_mapping_release(struct kvmchan_file *f);
 
 /* transfer.c: bytes and records; the caller holds kd->srcu */
 int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm);
@@ -419,7 +425,6 @@ ssize_t kvmchan_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			     loff_t *ppos, size_t len, unsigned int flags);
 long kvmchan_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int kvmchan_mmap(struct file *file, struct vm_area_struct *vma);
-void kvmchan_mmap_release(struct kvmchan_file *f);
 void kvmchan_mmap_revoke(struct kvmchan_channel *ch);
 
 /* sysfs.c, debugfs.c: looking in */

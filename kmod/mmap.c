@@ -93,45 +93,6 @@ static const struct vm_operations_struct kvmchan_vm_ops = {
 
 /* ---- mmap ---- */
 
-/*
- * Removal takes the pages away through one mapping: see kvmchan_open_memory().
- * Memory slots have done this when they were opened.
- */
-static int kvmchan_mmap_claim(struct kvmchan_channel *ch, struct file *file)
-{
-	struct kvmchan_file *f = file->private_data;
-	int err = 0;
-
-	mutex_lock(&ch->open_lock);
-	if (kvmchan_is_gone(ch)) {
-		err = -ENODEV;
-	} else if (ch->openers && ch->mapping != file->f_mapping) {
-		err = -EBUSY;
-	} else if (!f->mapped) {
-		f->mapped = true;
-		ch->mapping = file->f_mapping;
-		WRITE_ONCE(ch->openers, ch->openers + 1);
-		ch->shown = true;
-	}
-	mutex_unlock(&ch->open_lock);
-	return err;
-}
-
-/**
- * kvmchan_mmap_release() - a file that may have mapped rings is closed
- * @f: it; all its mappings are gone
- *
- * Context: process.
- */
-void kvmchan_mmap_release(struct kvmchan_file *f)
-{
-	if (!f->mapped)
-		return;
-	mutex_lock(&f->ch->open_lock);
-	WRITE_ONCE(f->ch->openers, f->ch->openers - 1);
-	mutex_unlock(&f->ch->open_lock);
-}
-
 static int kvmchan_mmap_check(const struct kvmchan_channel *ch,
 			      const struct vm_area_struct *vma)
 {
@@ -168,7 +129,8 @@ int kvmchan_mmap(struct file *file, struct vm_area_struct *vma)
 	if (writable < 0)
 		return writable;
 	if (!kvmchan_is_memory(ch)) {
-		err = kvmchan_mmap_claim(ch, file);
+		err = kvmchan_mapping_claim(file->private_data,
+					    file->f_mapping);
 		if (err)
 			return err;
 		kvmchan_vm_flags_set(vma, VM_DONTCOPY);
@@ -225,8 +187,8 @@ void kvmchan_mmap_revoke(struct kvmchan_channel *ch)
 
 	/* A mapping keeps its file open, and an open file its inode. */
 	mutex_lock(&ch->open_lock);
-	shown = kvmchan_is_memory(ch) || ch->shown;
-	if (shown && ch->openers)
+	shown = ch->shown;
+	if (ch->mappers)
 		unmap_mapping_range(ch->mapping, 0, 0, 1);
 	mutex_unlock(&ch->open_lock);
 	if (!shown || !ch->kd->memory.pages)

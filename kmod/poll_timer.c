@@ -52,7 +52,6 @@ static enum hrtimer_restart kvmchan_poll(struct hrtimer *timer)
 {
 	struct kvmchan_device *kd = container_of(timer, struct kvmchan_device,
 						 poll_timer);
-	enum hrtimer_restart ret = HRTIMER_NORESTART;
 	struct kvmchan_channel *ch;
 	unsigned long index, flags;
 	u64 cap = U64_MAX, c;
@@ -69,18 +68,12 @@ static enum hrtimer_restart kvmchan_poll(struct hrtimer *timer)
 	rcu_read_unlock();
 
 	spin_lock_irqsave(&kd->poll_lock, flags);
-	c = work ? kvmchan_poll_min() : min(kd->poll_ns * 2, cap);
-	if (cap == U64_MAX) {
-		/* Nobody is looked at, or somebody has started it anew. */
-	} else if (hrtimer_is_queued(timer)) {
-		kvmchan_poll_within(kd, c);
-	} else {
-		kd->poll_ns = c;
-		hrtimer_forward_now(timer, ns_to_ktime(c));
-		ret = HRTIMER_RESTART;
-	}
+	/* Somebody may have started it anew meanwhile. */
+	if (cap != U64_MAX)
+		kvmchan_poll_within(kd, work ? kvmchan_poll_min() :
+				    min(kd->poll_ns * 2, cap));
 	spin_unlock_irqrestore(&kd->poll_lock, flags);
-	return ret;
+	return HRTIMER_NORESTART;
 }
 
 /**

@@ -240,11 +240,10 @@ int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm)
 /* ---- copying ---- */
 
 /*
- * With an underscore: without the check of hardened user copies, which looks
- * the ring up among all vmalloc areas, under a lock. That costs a small copy
- * more than the rest of it, and the window is inside the ring (ring.h, proven).
+ * Both ways without the check of hardened user copies, hence the underscores:
+ * it looks the ring up among all vmalloc areas, under a lock. The window is
+ * inside the ring (ring.h, proven).
  */
-
 static size_t kvmchan_copy_out(struct kvmchan_channel *ch,
 			       const struct kvmchan_window *w,
 			       struct iov_iter *to)

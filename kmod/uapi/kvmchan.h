@@ -184,7 +184,8 @@ struct kvmchan_rings {
 #define KVMCHAN_IOC_RINGS	_IOWR(KVMCHAN_IOC_MAGIC, 0xca, struct kvmchan_rings)
 /*
  * Ring the peer, because ring.h said so after a commit in the direction(s)
- * KVMCHAN_RING_* (by value). EPIPE for TX when nobody will read it.
+ * KVMCHAN_RING_* (by value). Does not ring when nothing was moved since the
+ * last time. EPIPE for TX when nobody will read it.
  */
 #define KVMCHAN_IOC_KICK	_IO(KVMCHAN_IOC_MAGIC, 0xcb)
 
