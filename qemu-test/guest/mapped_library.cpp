@@ -6,6 +6,7 @@
 #include "raw_region.hpp"
 
 #include "../../userlib/tests/channel_mover.hpp"
+#include "../../userlib/tests/window_calls.hpp"
 
 #include <poll.h>
 
@@ -28,38 +29,6 @@ channel open(std::string_view name, unsigned side, bool non_blocking = false)
 std::span<const std::byte> raw_bytes(const std::string &text)
 {
 	return kvmchan::test::as_bytes(text);
-}
-
-void put_text(channel &to, const std::string &text)
-{
-	std::ranges::copy(raw_bytes(text), to.reserve(text.size()).begin());
-	to.commit(text.size());
-}
-
-std::string take_text(channel &from)
-{
-	const auto window = from.peek();
-	const std::string text = to_text(window);
-	from.consume(window.size());
-	return text;
-}
-
-template <typename Call>
-std::error_code error_of(Call call)
-{
-	std::error_code ec;
-	call(ec);
-	return ec;
-}
-
-std::error_code reserve_error(channel &to, std::size_t least = 1)
-{
-	return error_of([&](std::error_code &ec) { to.reserve(least, ec); });
-}
-
-std::error_code peek_error(channel &from, std::size_t least = 1)
-{
-	return error_of([&](std::error_code &ec) { from.peek(least, ec); });
 }
 
 /* By which calls each end goes: a mapped end and one that is not go together. */

@@ -197,7 +197,12 @@ TEST(mapped_rings, stay_where_they_are_when_they_are_taken_again)
 	mapped_end a{std::move(p.a)};
 
 	a.write("abc");
+	write_all(p.b, "xy");
+	EXPECT_EQ(a.read(2), "xy");
+	const auto written = kvmchan_load(&a.own().tx_prod), taken = kvmchan_load(&a.own().rx_cons);
 	ASSERT_EQ(take_error(a.fd(), 3), 0);
+	EXPECT_EQ(kvmchan_load(&a.own().tx_prod), written);
+	EXPECT_EQ(kvmchan_load(&a.own().rx_cons), taken);
 	a.write("def");
 	EXPECT_EQ(read_all(p.b, 6), "abcdef");
 }
@@ -375,6 +380,19 @@ TEST(mapped_rings, leave_bytes_for_a_peer_that_comes_later)
 	const auto p = connect("stream");
 	write_all(p.a, "later");
 	EXPECT_EQ(read_all(p.b, 5), "later");
+}
+
+/* The index must not go back under a reader who has not got them yet. */
+TEST(mapped_rings, leave_bytes_that_the_next_session_does_not_spoil)
+{
+	auto p = connect("stream");
+	{
+		mapped_end a{std::move(p.a)};
+		a.write("old");
+	}
+	const auto next = open_side("stream", 0);
+	EXPECT_EQ(read_all(p.b, 3), "old");
+	EXPECT_TRUE(at_end(p.b));
 }
 
 TEST(mapped_rings, begin_again_with_a_new_session)

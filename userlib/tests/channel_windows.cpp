@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "channel_fixture.hpp"
+#include "window_calls.hpp"
 
 namespace kvmchan::test {
 namespace {
@@ -17,55 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t ring = test_region::default_ring, half = ring / 2;
-
-std::error_code reserve_error(channel &to, std::size_t least = 1)
-{
-	std::error_code ec;
-
-	to.reserve(least, ec);
-	return ec;
-}
-
-std::error_code peek_error(channel &from, std::size_t least = 1)
-{
-	std::error_code ec;
-
-	from.peek(least, ec);
-	return ec;
-}
-
-std::error_code commit_error(channel &to, std::size_t size)
-{
-	std::error_code ec;
-
-	to.commit(size, ec);
-	return ec;
-}
-
-std::error_code consume_error(channel &from, std::size_t size)
-{
-	std::error_code ec;
-
-	from.consume(size, ec);
-	return ec;
-}
-
-/* Sends text through a window. */
-void put_text(channel &to, const std::string &text)
-{
-	std::ranges::copy(as_bytes(text), to.reserve(text.size()).begin());
-	to.commit(text.size());
-}
-
-/* Takes all that a window shows, or its first bytes. */
-std::string take_text(channel &from, std::size_t most = ring)
-{
-	const auto window = from.peek();
-	std::string text = to_text(window.first(std::min(most, window.size())));
-
-	from.consume(text.size());
-	return text;
-}
 
 /* The ring is full but for so many bytes; what fills it is on its way. */
 void fill_but(channel &to, std::size_t left)
