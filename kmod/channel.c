@@ -397,3 +397,30 @@ unsigned int kvmchan_channel_state(struct kvmchan_channel *ch)
 	spin_unlock_irqrestore(&ch->link_lock, flags);
 	return state;
 }
+
+/**
+ * kvmchan_break() - the peer broke the protocol
+ * @ch:   channel
+ * @what: what is wrong, for the log
+ *
+ * Sticky for this session, in both directions; said once.
+ *
+ * Context: any that holds kd->srcu; no lock of the channel.
+ */
+void kvmchan_break(struct kvmchan_channel *ch, const char *what)
+{
+	unsigned long flags;
+
+	if (xchg(&ch->broken, true))
+		return;
+	atomic64_inc(&ch->protocol_errors);
+	dev_warn_ratelimited(&ch->dev, "%.63s: peer broke the protocol: %s\n",
+			     ch->slot.name, what);
+	spin_lock_irqsave(&ch->link_lock, flags);
+	if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
+		kvmchan_session_flags(&ch->session, KVMCHAN_LINK_NO_WRITER |
+				      KVMCHAN_LINK_NO_READER);
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	kvmchan_ring_peer(ch);
+	kvmchan_channel_wake(ch);
+}

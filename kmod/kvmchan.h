@@ -372,6 +372,7 @@ void kvmchan_channel_show_bell(struct kvmchan_channel *ch);
 bool kvmchan_channel_check(struct kvmchan_channel *ch);
 u64 kvmchan_channel_poll_cap(struct kvmchan_channel *ch);
 void kvmchan_channel_wake(struct kvmchan_channel *ch);
+void kvmchan_break(struct kvmchan_channel *ch, const char *what);
 unsigned int kvmchan_channel_state(struct kvmchan_channel *ch);
 
 /* claim.c: who has a node open, and the sessions that begin and end with it */
@@ -385,17 +386,19 @@ int kvmchan_mapping_claim(struct kvmchan_file *f,
 			  struct address_space *mapping);
 void kvmchan_mapping_release(struct kvmchan_file *f);
 
-/* transfer.c: bytes and records; the caller holds kd->srcu */
+/* receive.c: out of the peer's ring; the caller holds kd->srcu */
 int kvmchan_rx_state(struct kvmchan_channel *ch, u64 want, bool arm);
-int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm);
 unsigned int kvmchan_sync_rx(struct kvmchan_channel *ch);
-unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch);
 ssize_t kvmchan_receive(struct kvmchan_channel *ch, struct iov_iter *to,
 			u64 want, bool *fault);
-ssize_t kvmchan_transmit(struct kvmchan_channel *ch, struct iov_iter *from,
-			 bool *fault);
 u64 kvmchan_rx_ready(struct kvmchan_channel *ch);
 u64 kvmchan_rx_next_record(struct kvmchan_channel *ch);
+
+/* transmit.c: into our ring; the caller holds kd->srcu */
+int kvmchan_tx_state(struct kvmchan_channel *ch, u64 want, bool arm);
+unsigned int kvmchan_sync_tx(struct kvmchan_channel *ch);
+ssize_t kvmchan_transmit(struct kvmchan_channel *ch, struct iov_iter *from,
+			 bool *fault);
 u64 kvmchan_tx_space(struct kvmchan_channel *ch);
 
 /* rings.c: a process has the rings mapped; the caller holds kd->srcu */

@@ -54,7 +54,7 @@ std::filesystem::path control_socket(const harness::region_server &server)
 
 } // namespace
 
-machine::machine(unsigned cpus, unsigned more) : bells_{{.size = "1M", .vectors = 1}}
+machine::machine(unsigned cpus, unsigned more, profile *profiled) : bells_{{.size = "1M", .vectors = 1}}
 {
 	servers_.push_back(std::make_unique<harness::region_server>(channels()));
 	for (unsigned i = 0; i < more; ++i)
@@ -77,8 +77,14 @@ machine::machine(unsigned cpus, unsigned more) : bells_{{.size = "1M", .vectors 
 	}
 	if (vsock_)
 		args.insert(args.end(), {"-device", fmt::format("vhost-vsock-pci,guest-cid={}", 1000 + getpid())});
+	if (profiled) {
+		const auto words = profiled->qemu_args();
+		args.insert(args.end(), words.begin(), words.end());
+	}
 	vm_.emplace(std::move(options));
 	prepare_guest();
+	if (profiled)
+		profiled->learn_symbols(*vm_);
 	for (const auto &server : servers_)
 		regions_.push_back(kvmchan::region::attach(server->socket()));
 	words_.emplace(regions_[0], "control");

@@ -5,6 +5,7 @@
 #include "control.hpp"
 #include "guest.hpp"
 #include "network.hpp"
+#include "profile.hpp"
 #include "region_server.hpp"
 #include "temp_dir.hpp"
 #include "unique_fd.hpp"
@@ -23,8 +24,8 @@ namespace bench {
 /** One boot of a guest that has an end of everything that is measured. */
 class machine {
 public:
-	/** With @p more devices that have no channels yet. */
-	machine(unsigned cpus, unsigned more);
+	/** With @p more devices that have no channels yet; @p profiled may be null. */
+	machine(unsigned cpus, unsigned more, profile *profiled);
 
 	harness::guest &vm() { return *vm_; }
 	bench::agent &agent() { return *agent_; }

@@ -9,6 +9,7 @@
 #include "machine.hpp"
 #include "pair.hpp"
 #include "pair_runner.hpp"
+#include "profile.hpp"
 #include "runner.hpp"
 #include "samples.hpp"
 
@@ -29,6 +30,7 @@ struct command_line {
 	effort how;
 	std::filesystem::path output;
 	std::string only;
+	std::filesystem::path profile;
 };
 
 command_line parse(CLI::App &app, int argc, char **argv)
@@ -39,6 +41,8 @@ command_line parse(CLI::App &app, int argc, char **argv)
 	app.add_flag("--quick", quick, "What the targets need, in one boot (default)")->excludes(full);
 	app.add_option("--output", out.output, "Where to write the samples, JSON Lines (default: standard output)");
 	app.add_option("--only", out.only, "Only what matches this regular expression, by \"path slot direction size channels spin\"");
+	app.add_option("--profile", out.profile,
+	               "Write here, instead, which functions of the guest run how many instructions for a message; takes TCG");
 	app.parse(argc, argv);
 	if (out.how.full)
 		out.how.boots = 3, out.how.rounds = 5, out.how.time = std::chrono::seconds{1}, out.how.round_trips = 5000;
@@ -62,7 +66,7 @@ void measured(Machine &at, const std::function<void()> &work)
 
 void run_boot(samples &to, const effort &how, unsigned cpus, unsigned boot)
 {
-	machine at{cpus, how.full ? 3U : 0U};
+	machine at{cpus, how.full ? 3U : 0U, nullptr};
 	if (boot == 0) {
 		auto release = at.vm().check("uname -r");
 		release.pop_back();
@@ -71,6 +75,14 @@ void run_boot(samples &to, const effort &how, unsigned cpus, unsigned boot)
 		to.write({{"meta", meta}});
 	}
 	measured(at, [&] { runner{at, to, how, cpus, boot}.run(); });
+}
+
+/* Instructions are counted for one CPU. */
+void run_profiled(samples &to, const command_line &wanted)
+{
+	profile counts{wanted.profile};
+	machine at{1, 0, &counts};
+	measured(at, [&] { runner{at, to, wanted.how, 1, 0}.run_profiled(counts); });
 }
 
 } // namespace
@@ -88,6 +100,10 @@ int main(int argc, char **argv)
 		use_all_descriptors();
 		harness::io();
 		samples to{wanted.output};
+		if (!wanted.profile.empty()) {
+			run_profiled(to, wanted);
+			return 0;
+		}
 		for (unsigned boot = 0; boot < wanted.how.boots; ++boot) {
 			const unsigned cpus = boot % 2 + 1;
 			run_boot(to, wanted.how, cpus, boot);

@@ -291,6 +291,32 @@ void runner::named(const step &each, const std::function<void()> &work)
 	}
 }
 
+std::uint64_t runner::messages(const step &each) const
+{
+	return each.line.what == measure::turns ? effort_.round_trips : lab_.bytes() / each.what.size;
+}
+
+void runner::run_profiled(profile &to)
+{
+	/* So many that what comes before and after does not count. */
+	effort_.round_trips = 100'000;
+	effort_.time = std::chrono::seconds{1};
+	for (const auto &each : steps()) {
+		named(each, [&] {
+			to.begin();
+			measure_step(each, 0);
+			to.end(each.name(), messages(each));
+		});
+	}
+	if (wanted("open")) {
+		constexpr unsigned times = 20;
+		to.begin();
+		for (unsigned i = 0; i < times; ++i)
+			opening();
+		to.end("open", times);
+	}
+}
+
 void runner::run()
 {
 	for (const auto &[path, why] : at_.skipped())

@@ -34,6 +34,8 @@ public:
 	runner(machine &at, samples &to, effort how, unsigned cpus, unsigned boot);
 
 	void run();
+	/** Instead: what the guest runs for each message of all that is wanted, once. */
+	void run_profiled(profile &to);
 
 private:
 	struct step {
@@ -50,6 +52,7 @@ private:
 	};
 
 	std::vector<step> steps();
+	std::uint64_t messages(const step &each) const;
 	rings rung(const std::string &slot);
 	bool skipped(const std::string &path);
 	static void named(const step &each, const std::function<void()> &work);
