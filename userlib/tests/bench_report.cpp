@@ -102,6 +102,22 @@ TEST_F(bench_report, the_best_of_several_counts)
 	EXPECT_EQ(of(samples, "T3c").met, true);
 }
 
+TEST_F(bench_report, a_bound_past_a_limit_shows_as_such)
+{
+	const auto rate = [](const char *path, double value) {
+		return with(with(sample("throughput", path, "h2g", value), "size", 65536), "unit", "MB/s");
+	};
+	const verdict found = of(read({with(rate("kvmchan", 300), "spin", "on"), rate("virtio-serial", 100),
+	                               rate("null-copy", 400)}),
+	                         "T3c");
+
+	EXPECT_EQ(found.met, false);
+	ASSERT_TRUE(found.reach);
+	EXPECT_DOUBLE_EQ(found.reach->median, 4);
+	EXPECT_DOUBLE_EQ(to_json(found).at("limit").at("value").get<double>(), 4);
+	EXPECT_FALSE(of(read({sleeping(50, 0), serial(100, 0)}), "T1b").reach);
+}
+
 TEST_F(bench_report, a_percentile_is_compared_with_its_own_median)
 {
 	const auto samples = read({with(with(sample("round_trip", "kvmchan", "both", 2), "spin", "on"), "p99", 5)});

@@ -2,6 +2,7 @@
 #include "ends.hpp"
 
 #include "block_ends.hpp"
+#include "called_end.hpp"
 #include "doorbell_end.hpp"
 #include "fd_end.hpp"
 #include "sendfile_end.hpp"
@@ -102,6 +103,9 @@ std::unique_ptr<end> guest_ends::open(const std::string &path, const std::string
 #endif
 	if (path == "raw-ring")
 		return std::make_unique<ring_end>(block(where), block_name{where}.side);
+	if (path == "raw-ring-calls")
+		return std::make_unique<called_end>(std::make_unique<ring_end>(block(where), block_name{where}.side),
+		                                    open_file("/dev/bench-null"));
 	if (path == "handoff")
 		return std::make_unique<handoff_end>(block(where), block_name{where}.side);
 	if (path == "memcpy")

@@ -86,7 +86,7 @@ std::unique_ptr<end> host_ends::open(const std::string &path, const std::string 
 	if (path == "kvmchan-mapped" || path == "kvmchan-mapped-packet")
 		return std::make_unique<mapped_end>(kvmchan::channel{machine_.region(0), where});
 #endif
-	if (path == "raw-ring")
+	if (path == "raw-ring" || path == "raw-ring-calls")
 		return std::make_unique<ring_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);
 	if (path == "handoff")
 		return std::make_unique<handoff_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);

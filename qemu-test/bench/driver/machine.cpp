@@ -34,7 +34,8 @@ harness::region_server::setup channels()
 	block("control", 64 << 10);
 	block("turns", 64 << 10);
 	block("copies", 4 << 20);
-	block("ring", ring_end::block_size);
+	for (const char *name : {"ring", "calls"})
+		block(name, ring_end::block_size);
 	for (const char *name : {"stream", "nospin", "mapped"})
 		channel(name, "stream", "1M");
 	for (const char *name : {"packet", "mappedpacket"})

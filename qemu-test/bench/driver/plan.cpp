@@ -58,6 +58,7 @@ std::vector<candidate> plan()
 		// Round trips
 		{turns, "handoff", "turns", {64}, {64}},
 		{turns, "raw-ring", "ring", {64}, {64}},
+		{turns, "raw-ring-calls", "calls", {64}, {64}},
 #ifdef BENCH_MAPPED
 		{turns, "kvmchan-mapped", "mapped", {64}, {64}, spin::on},
 #endif

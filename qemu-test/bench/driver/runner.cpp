@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
@@ -228,8 +229,12 @@ void runner::extras(unsigned round)
 {
 	if (wanted("open")) {
 		auto sample = sample_of("open", "kvmchan", round);
+		/* The first ones are mostly the emulator's translation of code that is new to it. */
+		std::array<double, 16> took{};
+		std::ranges::generate(took, [&] { return opening(); });
+		std::ranges::sort(took);
 		sample["unit"] = "us";
-		sample["value"] = opening();
+		sample["value"] = took[took.size() / 2];
 		samples_.write(sample);
 	}
 	for (const std::size_t channels : {std::size_t{1}, machine::many}) {

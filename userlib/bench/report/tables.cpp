@@ -52,7 +52,7 @@ std::vector<row> rows(const sample_set &samples, const std::string &bench, const
 
 void write_targets(std::ostream &to, const std::vector<verdict> &verdicts)
 {
-	to << "| target | what | bound | measured | spread | met |\n|---|---|---|---|---|---|\n";
+	to << "| target | what | bound | measured | spread | met | a bare limit |\n|---|---|---|---|---|---|---|\n";
 	for (const verdict &one : verdicts) {
 		to << "| " << one.about->id << " | " << one.about->what << " | " << bound_text(*one.about) << " | ";
 		if (one.value)
@@ -60,7 +60,7 @@ void write_targets(std::ostream &to, const std::vector<verdict> &verdicts)
 			   << number_text(one.value->most);
 		else
 			to << "– | –";
-		to << " | " << met_text(one) << " |\n";
+		to << " | " << met_text(one) << " | " << (one.reach ? number_text(one.reach->median) : "–") << " |\n";
 	}
 }
 
@@ -158,7 +158,10 @@ void write_verdicts(std::ostream &to, const std::vector<verdict> &verdicts)
 
 		to << std::left << std::setw(5) << one.about->id << ' ' << std::right << std::setw(9) << value << "   "
 		   << bound_text(*one.about) << std::string(9 - number_text(one.about->bound).size(), ' ') << std::left
-		   << std::setw(14) << met_text(one) << one.about->what << '\n';
+		   << std::setw(14) << met_text(one) << one.about->what;
+		if (one.reach)
+			to << " (a bare limit: " << number_text(one.reach->median) << ')';
+		to << '\n';
 		met += one.met == true;
 		unmet += one.met == false;
 	}

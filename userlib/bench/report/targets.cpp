@@ -66,7 +66,7 @@ std::string missing(const sample_set &samples, const measure &way)
 	return text;
 }
 
-verdict judge(const sample_set &samples, const target &about)
+verdict by_samples(const sample_set &samples, const target &about)
 {
 	const std::string note = about.note.empty() ? "" : " (" + about.note + ")";
 
@@ -80,6 +80,17 @@ verdict judge(const sample_set &samples, const target &about)
 		return {&about, found, met, describe(way, *found) + note};
 	}
 	return {&about, std::nullopt, std::nullopt, missing(samples, about.ways.front()) + note};
+}
+
+verdict judge(const sample_set &samples, const target &about)
+{
+	verdict made = by_samples(samples, about);
+
+	if (about.reach)
+		made.reach = evaluate(samples, *about.reach);
+	if (made.reach)
+		made.reach_how = describe(*about.reach, *made.reach);
+	return made;
 }
 
 } // namespace
@@ -131,6 +142,8 @@ json to_json(const verdict &one)
 	}
 	if (one.met)
 		made["met"] = *one.met;
+	if (one.reach)
+		made["limit"] = {{"value", one.reach->median}, {"how", one.reach_how}};
 	return made;
 }
 

@@ -32,6 +32,8 @@ struct target {
 	std::vector<measure> ways;
 	/** What stands for what, where that is not plain. */
 	std::string note{};
+	/** What a limit reaches that was measured beside it: a bound past that cannot be met on the machine. */
+	std::optional<measure> reach{};
 };
 
 const std::vector<target> &all_targets();
@@ -43,6 +45,9 @@ struct verdict {
 	/** Nothing when samples are missing: @p how says which. */
 	std::optional<bool> met;
 	std::string how;
+	/** Of about->reach, and how that was found. */
+	std::optional<figure> reach{};
+	std::string reach_how{};
 };
 
 std::vector<verdict> judge(const sample_set &samples);
