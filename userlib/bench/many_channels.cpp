@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // All channels of a region at once: one writer in turn, one reader with epoll.
 #include <array>
+#include <cstring>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include <sys/epoll.h>
@@ -107,6 +109,44 @@ private:
 	std::vector<channel> writers_, readers_;
 };
 
+/* In and out of as many rings, by one thread: what the caches make of so much memory. MB/s. */
+double copy_through(std::size_t rings, nanoseconds duration)
+{
+	std::vector<std::byte> memory(rings * ring_size), message(message_size);
+	double rate = 0;
+
+	run_thread(place::first, [&] {
+		const auto start = clock::now();
+		std::uint64_t copied = 0;
+
+		for (std::size_t at = 0; clock::now() - start < duration; at += message_size)
+			for (std::size_t ring = 0; ring < rings; ++ring) {
+				std::byte *const place = &memory[ring * ring_size + at % ring_size];
+
+				std::memcpy(place, message.data(), message_size);
+				std::memcpy(message.data(), place, message_size);
+				copied += message_size;
+			}
+		const std::chrono::duration<double, std::micro> took = clock::now() - start;
+
+		rate = static_cast<double>(copied) / took.count();
+	}).join();
+	return rate;
+}
+
+void report(sample_file &out, const char *path, double rate, unsigned count, unsigned round)
+{
+	sample made{"throughput", path, "MB/s", rate};
+
+	made.size = message_size;
+	made.channels = count;
+	made.pinned = true;
+	made.round = round;
+	if (std::string_view{path}.starts_with("kvmchan"))
+		made.spin = "on";
+	out.write(made);
+}
+
 } // namespace
 
 void run_many_channels(sample_file &out, const plan &how)
@@ -119,14 +159,8 @@ void run_many_channels(sample_file &out, const plan &how)
 		candidates.emplace_back(count, std::make_unique<busy_channels>(count, region_config{}.vectors));
 	for (unsigned round = 0; round < how.rounds; ++round)
 		for (const auto &[count, channels] : candidates) {
-			sample made{"throughput", "kvmchan-many", "MB/s", channels->run(2 * how.slice)};
-
-			made.size = message_size;
-			made.channels = count;
-			made.spin = "on";
-			made.pinned = true;
-			made.round = round;
-			out.write(made);
+			report(out, "kvmchan-many", channels->run(2 * how.slice), count, round);
+			report(out, "memcpy-many", copy_through(count, how.slice), count, round);
 		}
 }
 

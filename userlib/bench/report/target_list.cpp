@@ -74,9 +74,9 @@ measure doorbells(const std::string &dir, std::uint64_t size)
 	return {made, {}, static_cast<double>(size) / 1e6};
 }
 
-measure channels(const std::string &dir)
+measure channels(const std::string &path, const std::string &dir)
 {
-	selection many = rate({"kvmchan-many"}, dir, large), one = many;
+	selection many = rate({path}, dir, large), one = many;
 
 	many.channels = 64;
 	return {many, one};
@@ -213,9 +213,10 @@ std::vector<target> other_targets()
 		{"T8b", "64 KiB on the host against AF_UNIX", at_least, 3, {{ours, pinned(rate({"unix"}, "h2h", large))}}},
 		{"T8c", "64-byte records on the host, mapped, against a queue between two threads", at_least, 1,
 		 {{pinned(rate({"kvmchan-mapped-packet"}, "h2h", small)), pinned(rate({"spsc-queue"}, "h2h", small))}}},
-		{"T9a", "64 channels together, host to guest, against one", at_least, 0.9, {channels("h2g")}},
-		{"T9b", "64 channels together, guest to host, against one", at_least, 0.9, {channels("g2h")}},
-		{"T9c", "64 channels together, on the host, against one", at_least, 0.9, {channels("h2h")}},
+		{"T9a", "64 channels together, host to guest, against one", at_least, 0.9, {channels("kvmchan-many", "h2g")}},
+		{"T9b", "64 channels together, guest to host, against one", at_least, 0.9, {channels("kvmchan-many", "g2h")}},
+		{"T9c", "64 channels together, on the host, against one", at_least, 0.9, {channels("kvmchan-many", "h2h")}, "",
+		 channels("memcpy-many", "h2h")},
 		{"T9d", "CPU time in a second that 64 idle channels add to a guest", at_most, 0.01, {idle_guest("qemu")}, ticks},
 		{"T9e", "doorbells in a second of 64 idle channels with a guest", at_most, 0, {{idle("guest", "doorbells")}}},
 		{"T9f", "CPU time in a second that 64 idle channels on the host take", at_most, 0.01, {{idle("h2h", "cpu")}}, ticks},
