@@ -51,7 +51,7 @@ std::deque<block> blocks;
 void translated(qemu_plugin_id_t, qemu_plugin_tb *code)
 {
 	const std::lock_guard guard{lock};
-	block &made = blocks.emplace_back(qemu_plugin_tb_vaddr(code), qemu_plugin_tb_n_insns(code), 0);
+	block &made = blocks.emplace_back(block{qemu_plugin_tb_vaddr(code), qemu_plugin_tb_n_insns(code), 0});
 
 	qemu_plugin_register_vcpu_tb_exec_inline(code, QEMU_PLUGIN_INLINE_ADD_U64, &made.times, 1);
 }
