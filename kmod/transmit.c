@@ -137,55 +137,52 @@ static size_t kvmchan_copy_in(struct kvmchan_channel *ch,
 	return n;
 }
 
-static void kvmchan_put_head(struct kvmchan_channel *ch, u64 length)
+/* The caller holds tx_lock. Return: whether the peer has to be rung. */
+static bool kvmchan_tx_publish(struct kvmchan_channel *ch, u64 space,
+			       u64 payload)
 {
-	struct kvmchan_record head = { .length = cpu_to_le32(length) };
-	void *ring = kvmchan_ring_data(ch, ch->side);
-	struct kvmchan_window w;
+	bool ring = kvmchan_tx_commit(&ch->tx, space);
 
-	kvmchan_tx_window(&ch->tx, 0, sizeof(head), &w);
-	memcpy(ring + w.offset, &head, w.first);
-	memcpy(ring, (void *)&head + w.first, w.second);
+	ch->tx_stats.bytes += payload;
+	ch->tx_stats.suppressed += !ring;
+	return ring;
 }
 
-/* Bytes of a stream that find room, or a record, which is there only whole. */
-static ssize_t kvmchan_put(struct kvmchan_channel *ch, struct iov_iter *from,
-			   u64 length, bool *fault, bool *ring)
+static void kvmchan_tx_published(struct kvmchan_channel *ch, u64 payload,
+				 bool ring)
 {
-	const bool record = kvmchan_is_packet(ch);
-	u64 space = record ? kvmchan_record_space(length) : 1;
+	if (ring)
+		kvmchan_ring_peer(ch);
+	trace_kvmchan_write(&ch->dev, payload, ring);
+}
+
+/* ---- streams ---- */
+
+/* What finds room, at most @length; the caller holds tx_lock. */
+static ssize_t kvmchan_put_bytes(struct kvmchan_channel *ch,
+				 struct iov_iter *from, u64 length, bool *fault,
+				 bool *ring)
+{
 	struct kvmchan_window w;
 	size_t n;
 	int ret;
 
-	ret = kvmchan_tx_look(ch, space, false);
+	ret = kvmchan_tx_look(ch, 1, false);
 	if (ret <= 0)
 		return ret ? ret : -EAGAIN;
-	if (record)
-		kvmchan_put_head(ch, length);
-	else
-		length = min(length, kvmchan_tx_free(&ch->tx));
-	kvmchan_tx_window(&ch->tx, record ? sizeof(struct kvmchan_record) : 0,
-			  length, &w);
+	length = min(length, kvmchan_tx_free(&ch->tx));
+	kvmchan_tx_window(&ch->tx, 0, length, &w);
 	n = kvmchan_copy_in(ch, &w, from);
 	*fault = n < length;
-	if (record && *fault) {
-		iov_iter_revert(from, n);
-		return 0;
-	}
-	if (!n)
-		return 0;
-	*ring = kvmchan_tx_commit(&ch->tx, record ? space : n);
-	ch->tx_stats.bytes += n;
-	ch->tx_stats.records += record;
-	ch->tx_stats.suppressed += !*ring;
+	if (n)
+		*ring = kvmchan_tx_publish(ch, n, n);
 	return n;
 }
 
 /*
  * One lock for the look, the copy and the commit: whoever polls the channel
- * meanwhile waits for as long as a piece takes. (What is read may go into a
- * pipe, which allocates memory, so the reader cannot do so.)
+ * meanwhile waits for as long as a piece takes. (A record can be long, and
+ * what is read may go into a pipe, which allocates memory: these copy outside.)
  */
 static ssize_t kvmchan_transmit_piece(struct kvmchan_channel *ch,
 				      struct iov_iter *from, u64 length,
@@ -199,18 +196,14 @@ static ssize_t kvmchan_transmit_piece(struct kvmchan_channel *ch,
 	if (READ_ONCE(ch->tx_shut))
 		return -EPIPE;
 	spin_lock(&ch->tx_lock);
-	ret = kvmchan_put(ch, from, length, fault, &ring);
+	ret = kvmchan_put_bytes(ch, from, length, fault, &ring);
 	spin_unlock(&ch->tx_lock);
-	if (ring)
-		kvmchan_ring_peer(ch);
 	if (ret > 0)
-		trace_kvmchan_write(&ch->dev, ret, ring);
+		kvmchan_tx_published(ch, ret, ring);
 	else if (ret == -EPROTO)
 		kvmchan_tx_broken(ch);
 	return ret;
 }
-
-/* ---- streams ---- */
 
 static ssize_t kvmchan_transmit_bytes(struct kvmchan_channel *ch,
 				      struct iov_iter *from, bool *fault)
@@ -231,14 +224,47 @@ static ssize_t kvmchan_transmit_bytes(struct kvmchan_channel *ch,
 
 /* ---- records ---- */
 
+static void kvmchan_put_head(struct kvmchan_channel *ch, u64 length)
+{
+	struct kvmchan_record head = { .length = cpu_to_le32(length) };
+	void *ring = kvmchan_ring_data(ch, ch->side);
+	struct kvmchan_window w;
+
+	kvmchan_tx_window(&ch->tx, 0, sizeof(head), &w);
+	memcpy(ring + w.offset, &head, w.first);
+	memcpy(ring, (void *)&head + w.first, w.second);
+}
+
 static ssize_t kvmchan_transmit_record(struct kvmchan_channel *ch,
 				       struct iov_iter *from, bool *fault)
 {
 	u64 length = iov_iter_count(from);
+	struct kvmchan_window w;
+	size_t n;
+	bool ring;
+	int ret;
 
 	if (length > kvmchan_record_max(ch->tx.size))
 		return -EMSGSIZE;
-	return kvmchan_transmit_piece(ch, from, length, fault);
+	ret = kvmchan_tx_state(ch, kvmchan_record_space(length), false);
+	if (ret <= 0)
+		return ret ? ret : -EAGAIN;
+	spin_lock(&ch->tx_lock);
+	kvmchan_put_head(ch, length);
+	kvmchan_tx_window(&ch->tx, sizeof(struct kvmchan_record), length, &w);
+	spin_unlock(&ch->tx_lock);
+	n = kvmchan_copy_in(ch, &w, from);
+	if (n < length) {
+		iov_iter_revert(from, n);
+		*fault = true;
+		return 0;
+	}
+	spin_lock(&ch->tx_lock);
+	ring = kvmchan_tx_publish(ch, kvmchan_record_space(length), length);
+	ch->tx_stats.records++;
+	spin_unlock(&ch->tx_lock);
+	kvmchan_tx_published(ch, length, ring);
+	return length;
 }
 
 /* ---- either ---- */
