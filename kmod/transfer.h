@@ -12,10 +12,13 @@
 
 #include "kvmchan.h"
 
-/* Long transfers are published in pieces: both ends copy at the same time. */
+/*
+ * Long transfers are published in pieces: both ends copy at the same time, and
+ * whoever holds a lock for a piece does not hold it for long.
+ */
 static inline u64 kvmchan_piece(u64 ring_size)
 {
-	return clamp_t(u64, ring_size / 4, KVMCHAN_MIN_RING, SZ_64K);
+	return clamp_t(u64, ring_size / 4, KVMCHAN_MIN_RING, SZ_16K);
 }
 
 static inline void *kvmchan_ring_data(const struct kvmchan_channel *ch,
