@@ -97,7 +97,7 @@ scenario make(const bounds &b)
 
 } // namespace
 
-int main(int argc, char **argv)
+int main()
 {
 	const scenario all[] = {
 		make({"rings of 1 and 1, 3 bytes", 1, 1, 3}),
@@ -105,5 +105,5 @@ int main(int argc, char **argv)
 		make({"rings of 1 and 2, 3 bytes", 1, 2, 3}),
 	};
 
-	return run_main(argc, argv, all);
+	return run_all(all);
 }

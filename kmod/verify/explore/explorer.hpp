@@ -5,18 +5,13 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <cstring>
 #include <memory>
-#include <type_traits>
 #include <vector>
 
 #include "fingerprint.hpp"
-#include "layout.hpp"
+#include "scenario.hpp"
 
 namespace explore {
-
-constexpr unsigned local_max = 512;
-constexpr unsigned notes_max = 16;
 
 /* What is private to an actor, and what it does next. */
 struct actor {
@@ -26,41 +21,6 @@ struct actor {
 	access next;
 };
 
-using notes = std::array<std::uint64_t, notes_max>;
-
-/* Who sleeps or has finished when nobody can go on, and with what left. */
-struct rest {
-	std::array<bool, actors_max> asleep{};
-	const notes &noted;
-	std::array<const unsigned char *, actors_max> local{};
-	std::uint64_t bytes = 0;
-};
-
-struct scenario {
-	const char *name;
-	layout places;
-	shared_words words;
-	unsigned actors = 0;
-	std::array<void (*)(void *), actors_max> turns{};
-	std::array<std::array<unsigned char, local_max>, actors_max> locals{};
-	unsigned local_size = 0;
-	notes noted{};
-	std::uint64_t bytes = 0; /* of the stream; the judge is told */
-
-	/* What is wrong with this end, or nothing. */
-	const char *(*judge)(const rest &) = nullptr;
-
-	template <class T>
-	void add_actor(const T &local)
-	{
-		static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= local_max);
-		std::memcpy(locals[actors].data(), &local, sizeof(local));
-		turns[actors++] = [](void *at) { static_cast<T *>(at)->turn(); };
-		if (sizeof(T) > local_size)
-			local_size = (sizeof(T) + 7) / 8 * 8;
-	}
-};
-
 template <class Memory>
 struct state {
 	Memory memory;
@@ -68,7 +28,7 @@ struct state {
 	std::array<actor, actors_max> actors;
 };
 
-/* One of the things that may happen next: @way in which actor @who goes on, or a move in the memory. */
+/* What may happen next: a way in which an actor goes on, or a move in the memory. */
 struct step {
 	unsigned who;
 	unsigned way;
@@ -306,7 +266,7 @@ private:
 
 	const char *judge(const state<Memory> &now) const
 	{
-		rest r{{}, now.noted, {}, s_.bytes};
+		rest r{};
 		bool all = true;
 
 		for (unsigned i = 0; i < s_.actors; ++i) {
@@ -314,9 +274,8 @@ private:
 
 			if (next != act::finish && next != act::sleep)
 				return "nobody can go on, and one does not sleep";
-			r.asleep[i] = next == act::sleep;
-			r.local[i] = now.actors[i].local.data();
-			all = all && !r.asleep[i];
+			r[i] = now.actors[i].local.data();
+			all = all && next == act::finish;
 		}
 		if (s_.judge)
 			return s_.judge(r);
@@ -342,7 +301,10 @@ private:
 
 	/* ---- telling ---- */
 
-	const char *place_name(unsigned where) const { return where < s_.places.count ? s_.places.places[where].name : "-"; }
+	const char *place_name(unsigned where) const
+	{
+		return where < s_.places.count ? s_.places.places[where].name : "bell or lock";
+	}
 
 	void tell_access(unsigned i, const access &a, std::uint64_t got) const
 	{

@@ -144,7 +144,7 @@ scenario make(const bounds &b)
 
 } // namespace
 
-int main(int argc, char **argv)
+int main()
 {
 	const scenario all[] = {
 		make({"ring of one record, 4 records", 16, {8, 1, 5, 8}}),
@@ -152,5 +152,5 @@ int main(int argc, char **argv)
 		make({"ring of two records, one as long as the ring", 32, {8, 24, 1, 16}}),
 	};
 
-	return run_main(argc, argv, all);
+	return run_all(all);
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What the programs of this directory share: usage: PROGRAM tso|pso|views
+// What the programs of this directory share. MODEL: tso, pso or views.
 #ifndef KVMCHAN_EXPLORE_RUN_HPP
 #define KVMCHAN_EXPLORE_RUN_HPP
 
 #include <chrono>
 #include <span>
-#include <string_view>
 
 #include "buffers.hpp"
 #include "explorer.hpp"
@@ -26,14 +25,15 @@ bool run_one(const scenario &s, std::uint64_t &states)
 	            e.ends(), took.count());
 	if (!fault)
 		return true;
-	std::printf("%s: VIOLATION: %s\n", s.name, fault);
 	e.tell();
+	std::printf("%s: VIOLATION: %s\n", s.name, fault);
 	return false;
 }
 
-template <class Memory>
-int run_all(std::span<const scenario> all)
+/* 0: nothing is wrong; 1: something is; 2: this is no scenario. */
+inline int run_all(std::span<const scenario> all)
 {
+	using Memory = MODEL;
 	std::uint64_t states = 0;
 	bool holds = true;
 
@@ -48,20 +48,6 @@ int run_all(std::span<const scenario> all)
 	if (Memory::was_short())
 		bad_scenario("a buffer of stores was full");
 	return 0;
-}
-
-/* 0: nothing is wrong; 1: something is; 2: this is no scenario. */
-inline int run_main(int argc, char **argv, std::span<const scenario> all)
-{
-	const std::string_view model = argc == 2 ? argv[1] : "";
-
-	if (model == "tso")
-		return run_all<tso>(all);
-	if (model == "pso")
-		return run_all<pso>(all);
-	if (model == "views")
-		return run_all<views>(all);
-	bad_scenario("usage: tso|pso|views");
 }
 
 } // namespace explore

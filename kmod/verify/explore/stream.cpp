@@ -24,7 +24,7 @@ scenario make(const stream &b)
 
 } // namespace
 
-int main(int argc, char **argv)
+int main()
 {
 	const scenario all[] = {
 		make({"ring of 1, 4 bytes", 1, 4, 1, 1}),
@@ -36,5 +36,5 @@ int main(int argc, char **argv)
 		make({"ring of 4, 6 bytes, writer wants 1, reader 4", 4, 6, 1, 4}),
 	};
 
-	return run_main(argc, argv, all);
+	return run_all(all);
 }
