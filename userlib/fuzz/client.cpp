@@ -66,7 +66,7 @@ std::vector<std::uint8_t> read_message(std::uint8_t how, input &from)
 		value = from.byte() % 8;
 		break;
 	case 1:
-		value = static_cast<std::int8_t>(from.byte());
+		value = static_cast<std::int64_t>(from.offset());
 		break;
 	case 2:
 		value = static_cast<std::int64_t>(from.number(8));

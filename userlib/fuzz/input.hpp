@@ -35,6 +35,9 @@ public:
 		return value;
 	}
 
+	/** From -128 on, as an unsigned number is added. */
+	std::uint64_t offset() noexcept { return byte() - std::uint64_t{128}; }
+
 	/** At most @p size of what is left. */
 	std::span<const std::uint8_t> bytes(std::size_t size) noexcept
 	{

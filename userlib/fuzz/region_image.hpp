@@ -64,6 +64,9 @@ inline std::size_t word_offset(unsigned where, std::uint64_t table) noexcept
 	       (first - 1 + where % (slot_words - first + 1)) * sizeof(__le64);
 }
 
+/* Those of the superblock and of the slots that are used. */
+inline constexpr unsigned usual_words = 9 + 3 * 11;
+
 /** A write, as an input says it: a word or some bytes anywhere. */
 inline region_write read_write(input &from)
 {
@@ -72,14 +75,14 @@ inline region_write read_write(input &from)
 	std::uint64_t value = 0;
 
 	made.offset = how & 1 ? static_cast<std::size_t>(from.number(3) % most_size)
-	                      : word_offset(from.byte(), KVMCHAN_PAGE_SIZE);
+	                      : word_offset(how & 32 ? from.byte() : from.byte() % usual_words, KVMCHAN_PAGE_SIZE);
 	made.size = how & 2 ? 4 : 8;
 	switch (how >> 2 & 3) {
 	case 0: /* near a page's start */
 		value = from.byte() * std::uint64_t{KVMCHAN_PAGE_SIZE} + (how & 16 ? from.byte() : 0);
 		break;
-	case 1: /* near an end of what a word holds */
-		value = static_cast<std::uint64_t>(static_cast<std::int8_t>(from.byte()));
+	case 1: /* near an end of what a word holds: what comes before 0 */
+		value = from.offset() * KVMCHAN_PAGE_SIZE + (how & 16 ? from.byte() : 0);
 		break;
 	case 2:
 		value = std::uint64_t{1} << from.byte() % 64;

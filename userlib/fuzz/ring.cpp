@@ -74,7 +74,7 @@ shared_words fresh_words(input &from)
 	shared_words words;
 
 	for (unsigned side = 0; side < 2; ++side) {
-		const auto index = static_cast<std::uint64_t>(static_cast<std::int8_t>(from.byte())) * KVMCHAN_RECORD_ALIGN;
+		const auto index = from.offset() * KVMCHAN_RECORD_ALIGN;
 
 		words.control.side[side].index.tx_prod = index;
 		ring_of(side).clear();
@@ -88,6 +88,8 @@ public:
 		: in_{from}, packet_{(from.byte() & 1) != 0}, words_{fresh_words(from)},
 		  ends_{end{words_, 0, packet_}, end{words_, 1, packet_}}
 	{
+		for (unsigned side = 0; side < ends_.size(); ++side)
+			given_back_[side] = ends_[side].writer.ring().cons;
 	}
 
 	void run()
@@ -133,6 +135,8 @@ private:
 	std::array<end, 2> ends_;
 	ambush ambush_;
 	bool hostile_ = false;
+	/* What the readers had given back when a call was over. */
+	std::array<std::uint64_t, 2> given_back_{};
 	/* Of the call that is under way: the error that the end had before, and its work. */
 	int error_before_ = 0;
 	std::uint64_t work_ = 0;
@@ -255,6 +259,7 @@ void trial::put_records(end &on)
 	auto from = records(on.writer.ring().prod);
 	std::vector<iovec> list;
 
+	list.reserve(from.size());
 	for (auto &each : from)
 		list.push_back({each.data(), each.size()});
 	work_ += list.size();
@@ -375,7 +380,8 @@ std::uint64_t trial::expected(unsigned which) noexcept
 void trial::write(unsigned which, unsigned how, std::uint64_t value)
 {
 	constexpr unsigned words = 14;
-	const auto small = static_cast<std::uint64_t>(static_cast<std::int16_t>(value));
+	/* Limits are missed by little. */
+	const std::uint64_t small = value & 0x100 ? (value >> 9) - 64 : value % 33 - 16;
 
 	hostile_ = true;
 	if (which < words) {
@@ -413,7 +419,12 @@ std::function<void()> trial::read_write()
 
 void trial::check_ends()
 {
-	for (end &each : ends_) {
+	for (unsigned side = 0; side < ends_.size(); ++side) {
+		end &each = ends_[side];
+		const std::uint64_t given_back = each.writer.ring().cons;
+
+		require(static_cast<std::int64_t>(given_back - given_back_[side]) >= 0, "what was given back is not taken again");
+		given_back_[side] = given_back;
 		require(kvmchan_rx_used(&each.reader.ring()) <= each.reader.size(), "a ring is full at most");
 		require(kvmchan_tx_free(&each.writer.ring()) <= each.writer.size(), "a ring is empty at most");
 		require(hostile_ || !each.link.error(), "an honest peer breaks no session");
