@@ -86,9 +86,13 @@ json control_request(const std::filesystem::path &control_socket, const json &re
 
 	if (!reply.is_object())
 		throw std::system_error{std::make_error_code(std::errc::bad_message), what};
-	if (!reply.value("ok", false))
+	/* Of any type: who answers there may be another program. */
+	const auto ok = reply.find("ok"), error = reply.find("error");
+
+	if (ok == reply.end() || *ok != true)
 		throw std::system_error{std::make_error_code(std::errc::io_error),
-		                        reply.value("error", what + ": refused")};
+		                        error != reply.end() && error->is_string() ? error->get<std::string>()
+		                                                                   : what + ": refused"};
 	return reply;
 }
 
