@@ -424,7 +424,7 @@ TEST(mapped_rings, keep_the_session_until_they_are_unmapped)
 	a->write("x");
 	a->close_only();
 	EXPECT_EQ(read_all(b, 1), "x");
-	EXPECT_EQ(state(b), std::uint32_t{KVMCHAN_STATE_CONNECTED});
+	EXPECT_TRUE(eventually([&] { return state(b) == KVMCHAN_STATE_CONNECTED; }));
 	a.reset();
 	EXPECT_TRUE(at_end(b));
 }
