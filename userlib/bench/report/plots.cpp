@@ -59,15 +59,30 @@ std::vector<std::string> write_data(std::ostream &to, const plot &about, const s
 	return names;
 }
 
-void write_script(std::ostream &to, const plot &about, std::size_t lines)
+/* "64 B" for 64, ... where sizes are along the axis. */
+std::string tics(const plot &about, const sample_set &samples)
 {
-	to << "set terminal svg size 800,500 background 'white'\n"
+	std::string made;
+
+	for (const json &x : values_of(samples, about.which, about.along))
+		if (x.get<std::uint64_t>())
+			made += (made.empty() ? "'" : ", '") +
+			        (about.along == std::string{"size"} ? size_text(x.get<std::uint64_t>()) : std::to_string(x.get<std::uint64_t>())) + "' " +
+			        std::to_string(x.get<std::uint64_t>());
+	return made;
+}
+
+/* Lines of many paths: no two look the same. */
+void write_script(std::ostream &to, const plot &about, const std::string &tics, std::size_t lines)
+{
+	to << "set terminal svg noenhanced size 800,500 background 'white'\n"
 	   << "set output '" << about.name << ".svg'\n"
 	   << "set title '" << about.title << "'\n"
 	   << "set xlabel '" << about.x << "'\nset ylabel '" << about.y << "'\n"
 	   << "set logscale x 2\nset logscale y 10\nset grid\nset key outside right\n"
+	   << "set xtics (" << tics << ")\n"
 	   << "plot for [i=0:" << lines - 1 << "] '" << about.name
-	   << ".dat' index i using 1:2:3:4 with yerrorlines title columnheader(1)\n";
+	   << ".dat' index i using 1:2:3:4 with yerrorlines linetype i+1 dashtype 1+i/8 pointtype i+1 title columnheader(1)\n";
 }
 
 void run_gnuplot(const std::filesystem::path &directory, const std::string &script)
@@ -94,7 +109,7 @@ void draw(const std::filesystem::path &directory, const plot &about, const sampl
 	}
 	std::ofstream script{directory / (about.name + ".gp")};
 
-	write_script(script, about, names.size());
+	write_script(script, about, tics(about, samples), names.size());
 	script.close();
 	if (!data || !script)
 		throw std::runtime_error{directory.string() + ": cannot be written"};

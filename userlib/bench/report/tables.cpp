@@ -8,15 +8,6 @@
 namespace kvmchan::bench {
 namespace {
 
-std::string size_text(std::uint64_t size)
-{
-	if (size >= 1 << 20)
-		return std::to_string(size >> 20) + " MiB";
-	if (size >= 1024)
-		return std::to_string(size >> 10) + " KiB";
-	return std::to_string(size) + " B";
-}
-
 /* One line for each path, with each way to look or sleep, pinned or not. */
 struct row {
 	selection which;
@@ -116,6 +107,15 @@ void write_round_trips(std::ostream &to, const sample_set &samples, const std::s
 }
 
 } // namespace
+
+std::string size_text(std::uint64_t size)
+{
+	if (size >= 1 << 20)
+		return std::to_string(size >> 20) + " MiB";
+	if (size >= 1024)
+		return std::to_string(size >> 10) + " KiB";
+	return std::to_string(size) + " B";
+}
 
 std::string direction_text(const std::string &dir)
 {

@@ -20,6 +20,9 @@ void write_verdicts(std::ostream &to, const std::vector<verdict> &verdicts);
 /** "host to guest" for h2g. */
 std::string direction_text(const std::string &dir);
 
+/** "4 KiB" for 4096. */
+std::string size_text(std::uint64_t size);
+
 /** The values of a field among samples of one benchmark, sorted; numbers by size. */
 std::vector<json> values_of(const sample_set &samples, const selection &which, const char *field);
 
