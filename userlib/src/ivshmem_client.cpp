@@ -209,14 +209,13 @@ bool ivshmem_client::take_peer_message(std::int64_t value, unique_fd fd, ivshmem
 	if (!is_doorbell(fd.get()))
 		return refuse(ec);
 
-	std::vector<unique_fd> &vectors = peers_[peer];
-
-	if (vectors.size() >= options_.vectors_max || eventfds_ >= options_.eventfds_max)
+	/* Before there is an entry: who is refused is no peer. */
+	if (vectors(peer) >= options_.vectors_max || eventfds_ >= options_.eventfds_max)
 		return refuse(ec, std::errc::value_too_large);
-	vectors.push_back(std::move(fd));
+	peers_[peer].push_back(std::move(fd));
 	++eventfds_;
 	if (observer)
-		observer->vector_added(peer, vectors.size());
+		observer->vector_added(peer, vectors(peer));
 	return true;
 }
 
