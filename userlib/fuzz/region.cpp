@@ -141,18 +141,21 @@ void attach(const std::vector<std::byte> &image, input &from)
 	works([&] {
 		const region_snapshot table = region_snapshot::take(region.bytes());
 
+		std::uint32_t last = 0;
+
 		check_snapshot(table, region.bytes().size());
 		for (std::uint32_t i = 0; i < table.slots().size(); ++i) {
 			kvmchan_slot_info info{};
 
-			detail::slot_unchanged(region.bytes(), table, i);
 			if (table.slots()[i].kind == KVMCHAN_KIND_FREE || table.why_bad(i))
 				continue;
 			detail::add_status(region.bytes(), table, i, info);
 			const auto found = table.find(detail::slot_name(table.slots()[i]));
 
 			require(found && *found <= i, "a good slot is found by its name");
+			last = i;
 		}
+		detail::slot_unchanged(region.bytes(), table, last);
 	});
 }
 

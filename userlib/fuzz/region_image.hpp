@@ -82,7 +82,7 @@ inline region_write read_write(input &from)
 		value = from.byte() * std::uint64_t{KVMCHAN_PAGE_SIZE} + (how & 16 ? from.byte() : 0);
 		break;
 	case 1: /* near an end of what a word holds: what comes before 0 */
-		value = from.offset() * KVMCHAN_PAGE_SIZE + (how & 16 ? from.byte() : 0);
+		value = from.byte() % 32 * (0 - std::uint64_t{KVMCHAN_PAGE_SIZE});
 		break;
 	case 2:
 		value = std::uint64_t{1} << from.byte() % 64;
@@ -107,7 +107,8 @@ inline std::vector<std::byte> read_region(input &from)
 		region = usual_region();
 	if ((shape & 3) == 3 && !region.empty())
 		std::memcpy(region.data(), usual_region().data(), std::min(region.size(), usual_size));
-	for (unsigned writes = shape >> 2; writes > 0 && !from.empty(); --writes)
+	/* Few: most leave nothing that could be used. */
+	for (unsigned writes = shape >> 5; writes > 0 && !from.empty(); --writes)
 		read_write(from).apply(region);
 	return region;
 }

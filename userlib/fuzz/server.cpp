@@ -188,9 +188,9 @@ json read_request(input &from)
 	if (has & 16)
 		request["sides"] = sides_of(from);
 	if (has & 32)
-		request["peer"] = from.number(has & 128 ? 5 : 1);
+		request["peer"] = has & 128 ? from.number(5) : from.byte() % 4;
 	if (has & 64)
-		request["vector"] = from.number(has & 128 ? 5 : 1) % 3;
+		request["vector"] = has & 128 ? from.number(5) : from.byte() % 4;
 	return request;
 }
 
@@ -248,10 +248,11 @@ private:
 	{
 		good_.look();
 		good_.hear();
-		if (!in_.empty())
-			step();
-		else if (++rounds_ > last_rounds)
+		if (in_.empty() && ++rounds_ > last_rounds)
 			return server_.stop();
+		/* Some do several things before the server gets to any of them. */
+		for (unsigned left = 1 + in_.byte() % 8; left && !in_.empty(); --left)
+			step();
 		good_.ask_for_a_turn();
 	}
 

@@ -44,14 +44,28 @@ std::string encode_state(const server_state &state)
 
 server_state decode_state(const std::string &text)
 {
-	const json whole = json::parse(text, nullptr, false);
+	bool fractions = false;
+	const auto look = [&](int, json::parse_event_t, const json &value) {
+		fractions = fractions || value.is_number_float();
+		return true;
+	};
+	const json whole = json::parse(text, look, false);
 
 	if (!whole.is_object() || !whole.contains("kvmchan"))
 		damaged("it is no JSON object of ours");
 	if (whole["kvmchan"] != handover_version)
 		damaged(fmt::format("its version is {}, not {}", whole["kvmchan"].dump(), handover_version));
+	/* There is no other number that they could be taken for. */
+	if (fractions)
+		damaged("a number in it has a fraction");
 	try {
-		return whole.at("server").get<server_state>();
+		const json &given = whole.at("server");
+		server_state state = given.get<server_state>();
+
+		/* What does not fit its field was cut to another number. */
+		if (json(state) != given)
+			damaged("a value in it is none of ours");
+		return state;
 	} catch (const json::exception &error) {
 		damaged(error.what());
 	}
