@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "exec_fds.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <string_view>
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -98,15 +103,90 @@ void block_heeded_signals(bool block) noexcept
 	::pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
-void execute_with(const std::string &program, const std::vector<std::string> &arguments, const fd_names &fds)
+namespace {
+
+constexpr unsigned trial_seconds = 10;
+
+/* Of execv(); the vector lives as long as @p arguments. */
+std::vector<char *> words_of(const std::vector<std::string> &arguments)
 {
 	std::vector<char *> words;
-	int error = 0;
 
 	words.reserve(arguments.size() + 1);
 	for (const std::string &word : arguments)
 		words.push_back(const_cast<char *>(word.c_str()));
 	words.push_back(nullptr);
+	return words;
+}
+
+[[noreturn]] void become(const std::string &program, const std::vector<char *> &words, int output)
+{
+	/* The next program keeps it, and ends by it. */
+	::alarm(trial_seconds);
+	::dup2(output, STDOUT_FILENO);
+	::dup2(output, STDERR_FILENO);
+	::execv(program.c_str(), words.data());
+	const std::string_view why = ::strerrordesc_np(errno);
+
+	if (::write(STDERR_FILENO, why.data(), why.size()) < 0)
+		::_exit(EXIT_FAILURE);
+	::_exit(EXIT_FAILURE);
+}
+
+/* The end of all that comes: what is wrong is said last. */
+std::string last_words(int from)
+{
+	constexpr std::size_t most = 1000;
+	std::array<char, 4096> chunk;
+	std::string text;
+
+	for (;;) {
+		const ssize_t length = ::read(from, chunk.data(), chunk.size());
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length <= 0)
+			break;
+		text.append(chunk.data(), static_cast<std::size_t>(length));
+		text.erase(0, text.size() - std::min(text.size(), most));
+	}
+	while (text.ends_with('\n'))
+		text.pop_back();
+	return text;
+}
+
+} // namespace
+
+void try_program(const std::string &program, const std::vector<std::string> &arguments)
+{
+	const std::vector<char *> words = words_of(arguments);
+	int ends[2], status = 0;
+
+	if (::pipe2(ends, O_CLOEXEC) < 0)
+		throw std::system_error{errno, std::system_category(), "pipe"};
+	const unique_fd from{ends[0]};
+	unique_fd to{ends[1]};
+	const pid_t child = ::fork();
+
+	if (child < 0)
+		throw std::system_error{errno, std::system_category(), "fork"};
+	if (child == 0)
+		become(program, words, to.get());
+	to.reset();
+	const std::string text = last_words(from.get());
+
+	while (::waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+		throw std::system_error{std::make_error_code(std::errc::executable_format_error),
+		                        program + ": " + (text.empty() ? "it does not end well" : text)};
+}
+
+void execute_with(const std::string &program, const std::vector<std::string> &arguments, const fd_names &fds)
+{
+	const std::vector<char *> words = words_of(arguments);
+	int error = 0;
+
 	{
 		placed_fds placed;
 

@@ -25,6 +25,12 @@ void block_heeded_signals(bool block) noexcept;
 [[noreturn]] void execute_with(const std::string &program, const std::vector<std::string> &arguments,
                                const fd_names &fds);
 
+/**
+ * Runs @p program in a child and waits for its end, a few seconds at most. Throws
+ * std::system_error with its last words when it cannot be run or does not succeed.
+ */
+void try_program(const std::string &program, const std::vector<std::string> &arguments);
+
 } // namespace kvmchan
 
 #endif

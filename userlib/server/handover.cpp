@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -87,16 +86,6 @@ std::string own_program()
 	return std::filesystem::read_symlink("/proc/self/exe", ec).string();
 }
 
-std::vector<std::string> own_arguments()
-{
-	std::ifstream file{"/proc/self/cmdline", std::ios::binary};
-	std::vector<std::string> words;
-
-	for (std::string word; std::getline(file, word, '\0');)
-		words.push_back(word);
-	return words;
-}
-
 fd_bag listen_fds()
 {
 	char **names = nullptr;
@@ -115,11 +104,14 @@ fd_bag listen_fds()
 
 } // namespace
 
-handover::handover() : limit_{store_limit()}, program_{own_program()}, arguments_{own_arguments()} {}
-
-handover handover::receive()
+handover::handover(std::vector<std::string> arguments)
+	: limit_{store_limit()}, program_{own_program()}, arguments_{std::move(arguments)}
 {
-	handover made;
+}
+
+handover handover::receive(std::vector<std::string> arguments)
+{
+	handover made{std::move(arguments)};
 
 	made.receive_all();
 	return made;
@@ -306,6 +298,14 @@ void handover::remove(const std::string &name) noexcept
 {
 	::sd_notify(0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str());
 	stored_.erase(name);
+}
+
+void handover::rehearse() const
+{
+	std::vector<std::string> words = arguments_;
+
+	words.emplace_back("--print-options");
+	try_program(program_, words);
 }
 
 void handover::execute(server_state state, const fd_names &fds)

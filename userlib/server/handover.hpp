@@ -28,9 +28,9 @@ public:
 	/**
 	 * Takes what a former server left, of which there may be nothing. A state
 	 * that is damaged or of another version is said in the log, and all that
-	 * came with it is closed.
+	 * came with it is closed. @p arguments: of our own command line, for execute().
 	 */
-	static handover receive();
+	static handover receive(std::vector<std::string> arguments);
 
 	/** Did this very process leave it, under its former program? */
 	bool same_process() const noexcept { return same_process_; }
@@ -60,6 +60,14 @@ public:
 	 */
 	void publish(server_state state, const fd_names &fds);
 
+	/** What execute() runs. */
+	const std::string &program() const noexcept { return program_; }
+	/**
+	 * Would execute() work? Runs the program with its command line and
+	 * --print-options in a child, as confined as we are. Throws std::system_error
+	 * with what it said.
+	 */
+	void rehearse() const;
 	/**
 	 * Runs the program again, perhaps another version of it, in this process.
 	 * Throws std::system_error when that cannot be done; all is as before then.
@@ -67,7 +75,7 @@ public:
 	void execute(server_state state, const fd_names &fds);
 
 private:
-	handover();
+	explicit handover(std::vector<std::string> arguments);
 
 	template <typename Which>
 	void remove_all(Which which) noexcept;

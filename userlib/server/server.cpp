@@ -216,13 +216,17 @@ try {
 	spdlog::error("{}: {}", signal == SIGHUP ? "reload" : "restart", error.what());
 }
 
-/* The next program could not serve with a file that has a mistake in it. */
+/*
+ * The next program could not serve with a file that has a mistake in it, nor when
+ * it does not start.
+ */
 void server::restart()
 {
 	if (!handover_)
 		refuse("this server is part of another program, which cannot be restarted");
 	if (reload_source_)
 		reload_source_();
+	handover_->rehearse();
 	restarting_ = true;
 	io_.stop();
 }

@@ -309,8 +309,15 @@ TEST_F(server_handover, a_program_that_is_not_there)
 	const std::size_t before = server_->descriptors();
 
 	std::filesystem::remove(program);
-	ask({{"cmd", "restart"}});
-	ASSERT_TRUE(eventually([&] { return times_said("restart:") == 1; })) << output();
+	EXPECT_THROW(ask({{"cmd", "restart"}}), std::system_error);
+	server_->signal(SIGUSR2);
+	ASSERT_TRUE(eventually([&] { return times_said("restart: ") == 1; })) << output();
+	EXPECT_EQ(times_said("program: No such file"), 1U) << output();
+	/* Another one in its place, which does not start. */
+	std::ofstream{program} << "#!/bin/sh\necho it is damaged\nexit 1\n";
+	std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+	server_->signal(SIGUSR2);
+	ASSERT_TRUE(eventually([&] { return times_said("restart: ") == 2; })) << output();
 	EXPECT_TRUE(answers());
 	EXPECT_FALSE(client.ended(50));
 	EXPECT_EQ(server_->descriptors(), before);

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 	app.require_subcommand(1);
 	app.set_version_flag("--version", kvmchan_version());
 #ifdef KVMCHAN_WITH_SERVE
-	add_serve_command(app);
+	add_serve_command(app, argc, argv);
 #endif
 	using namespace kvmchan::tools;
 

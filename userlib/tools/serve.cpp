@@ -17,6 +17,7 @@
 
 #include "daemon.hpp"
 #include "memory_size.hpp"
+#include "sandbox.hpp"
 #include "server.hpp"
 #include "vm_options.hpp"
 
@@ -33,6 +34,7 @@ struct serve_options {
 	bool restart = false;
 	bool print_options = false;
 	bool quiet = false;
+	bool no_sandbox = false;
 	std::string pid_path = "/var/run/ivshmem-server.pid";
 	std::string socket = "/tmp/ivshmem_socket";
 	std::string shm_name = "ivshmem";
@@ -156,7 +158,7 @@ void start_log(bool syslog, bool verbose)
 	spdlog::set_level(verbose ? spdlog::level::debug : spdlog::level::warn);
 }
 
-void serve(const serve_options &options)
+void serve(const serve_options &options, const std::vector<std::string> &arguments)
 {
 	if (options.reload || options.restart) {
 		ask_running(options, options.restart ? "restart" : "reload");
@@ -176,17 +178,27 @@ void serve(const serve_options &options)
 
 	start_log(!options.foreground, options.verbose);
 
-	handover with = handover::receive();
+	handover with = handover::receive(arguments);
 
 	if (!options.foreground && !with.same_process())
 		behind = background::enter();
-	if (!options.foreground || options.pid_option->count())
+	const bool has_pid_file = !options.foreground || options.pid_option->count();
+
+	if (has_pid_file)
 		pid.emplace(options.pid_path);
 
 	server daemon{config, &with};
+	sandbox box{config, options.config, has_pid_file ? options.pid_path : "", with.program()};
 
+	if (!options.no_sandbox)
+		box.enter(landlock::abi());
 	if (!options.config.empty())
-		daemon.set_reload_source([file = options.config] { return load_config(file); });
+		daemon.set_reload_source([&] {
+			server_config wanted = load_config(options.config);
+
+			box.check(wanted);
+			return wanted;
+		});
 	daemon.handle_signals();
 	if (!options.quiet && !with.same_process()) {
 		fmt::print("{}", describe_vm_options(config));
@@ -228,6 +240,7 @@ void add_own_options(CLI::App &app, serve_options &options)
 	             "Make the server that runs there run its program again, with all connections, and exit");
 	app.add_flag("--print-options", options.print_options, "Print what to give QEMU and libvirt, and exit");
 	app.add_flag("-q,--quiet", options.quiet, "Do not print that at the start");
+	app.add_flag("--no-sandbox", options.no_sandbox, "Do not confine the server to what it needs");
 	region(app.add_option("--name", options.name, "Name of the region")->capture_default_str());
 	region(app.add_option("--channel", options.channels,
 	                      "Channel: NAME[:stream|packet[:SIZE[,SIZE]]]; may be given again"));
@@ -248,15 +261,15 @@ void add_own_options(CLI::App &app, serve_options &options)
 }
 
 /* The options live as long as the parser. */
-std::shared_ptr<serve_options> add_options(CLI::App &app)
+std::shared_ptr<serve_options> add_options(CLI::App &app, std::vector<std::string> arguments)
 {
 	auto options = std::make_shared<serve_options>();
 
 	add_compatible_options(app, *options);
 	add_own_options(app, *options);
-	app.callback([options] {
+	app.callback([options, arguments = std::move(arguments)] {
 		try {
-			serve(*options);
+			serve(*options, arguments);
 		} catch (const std::system_error &error) {
 			fmt::print(stderr, "kvmchan serve: {}\n", error_text(error));
 			throw CLI::RuntimeError{1};
@@ -298,9 +311,10 @@ gid_t group_number(const std::string &text)
 
 } // namespace
 
-void add_serve_command(CLI::App &app)
+void add_serve_command(CLI::App &app, int argc, char **argv)
 {
-	add_options(*app.add_subcommand("serve", "Serve regions of shared memory to VMs and host processes"));
+	add_options(*app.add_subcommand("serve", "Serve regions of shared memory to VMs and host processes"),
+	            {argv, argv + argc});
 }
 
 bool called_as_ivshmem_server(const char *argv0)
@@ -313,7 +327,7 @@ bool called_as_ivshmem_server(const char *argv0)
 int ivshmem_server_main(int argc, char **argv)
 {
 	CLI::App app{"ivshmem server of kvmchan", "ivshmem-server"};
-	const auto options = add_options(app);
+	const auto options = add_options(app, {argv, argv + argc});
 
 	options->quiet = true;
 	CLI11_PARSE(app, argc, argv);

@@ -5,8 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
-/** Adds the subcommand; it runs when the command line is parsed. */
-void add_serve_command(CLI::App &app);
+/** Adds the subcommand; it runs when the command line, which is @p argv, is parsed. */
+void add_serve_command(CLI::App &app, int argc, char **argv);
 
 /** Whether the program was started under the name ivshmem-server. */
 bool called_as_ivshmem_server(const char *argv0);
