@@ -107,6 +107,13 @@ void client_session::input()
 		end("gone: " + std::error_code{errno, std::system_category()}.message());
 }
 
+bool client_session::is_quiet(int socket) noexcept
+{
+	char byte = 0;
+
+	return ::recv(socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 bool client_session::hung_up() const noexcept
 {
 	char byte = 0;

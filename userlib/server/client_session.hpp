@@ -43,6 +43,8 @@ public:
 	/** Begins to watch for the client's end. */
 	void start() { watch_input(); }
 
+	/** Is somebody there, who has sent nothing yet? Of one that has no session yet. */
+	static bool is_quiet(int socket) noexcept;
 	/** Has the client hung up, though the loop has not said so yet? */
 	bool hung_up() const noexcept;
 	/** Closes without calling the end handler. */

@@ -87,6 +87,11 @@ try {
 		             config_.max_clients);
 		return;
 	}
+	/* Each one that comes and goes is news for all: not who came to go, or to break the protocol. */
+	if (!client_session::is_quiet(connection.get())) {
+		spdlog::info("region {}: pid {} left, or sent something, before it was let in", config_.name, who.pid);
+		return;
+	}
 	peer *const as = peers_.join(fresh);
 
 	if (!as) {

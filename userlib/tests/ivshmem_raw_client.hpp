@@ -20,6 +20,7 @@ namespace kvmchan::testing {
 struct raw_message {
 	unsigned char bytes[8] = {};
 	int fd = -1;
+	bool cut = false;	/* its descriptor did not fit into this process */
 
 	std::int64_t value() const
 	{
@@ -55,26 +56,34 @@ public:
 		if (fd_ >= 0)
 			::close(fd_);
 		fd_ = -1;
-		for (const int fd : kept_)
-			::close(fd);
-		kept_.clear();
+		forget();
 	}
 
 	/* The next message; none at the end of the stream or after the time-out. */
 	std::optional<raw_message> next(int timeout_ms = 30'000)
 	{
+		pollfd entry{fd_, POLLIN, 0};
+
+		if (::poll(&entry, 1, timeout_ms) != 1)
+			return std::nullopt;
+		return next_now();
+	}
+
+	/* The next message if it is there. */
+	std::optional<raw_message> next_now()
+	{
 		alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 		raw_message message;
 		iovec vector{message.bytes, sizeof(message.bytes)};
 		msghdr header{};
-		pollfd entry{fd_, POLLIN, 0};
 
 		header.msg_iov = &vector;
 		header.msg_iovlen = 1;
 		header.msg_control = control;
 		header.msg_controllen = sizeof(control);
-		if (::poll(&entry, 1, timeout_ms) != 1 || ::recvmsg(fd_, &header, MSG_CMSG_CLOEXEC) != 8)
+		if (::recvmsg(fd_, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 8)
 			return std::nullopt;
+		message.cut = (header.msg_flags & MSG_CTRUNC) != 0;
 		if (const cmsghdr *c = CMSG_FIRSTHDR(&header)) {
 			std::memcpy(&message.fd, CMSG_DATA(c), sizeof(int));
 			kept_.push_back(message.fd);
@@ -113,6 +122,17 @@ public:
 				return true;
 		}
 	}
+
+	/* Closes what came with messages. */
+	void forget()
+	{
+		for (const int fd : kept_)
+			::close(fd);
+		kept_.clear();
+	}
+
+	/* What came with messages is the caller's. */
+	void disown() { kept_.clear(); }
 
 	bool send(const void *data, std::size_t size) { return ::send(fd_, data, size, MSG_NOSIGNAL) >= 0; }
 	int fd() const { return fd_; }
