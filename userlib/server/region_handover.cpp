@@ -126,6 +126,7 @@ void region_service::leave() noexcept
 	reaper_.reset();
 	table_.reset();
 	lock_ = {};
+	guard_ = {};
 	memory_ = {};
 }
 

@@ -79,6 +79,7 @@ void region_service::share_memory()
 {
 	std::error_code ec;
 
+	guard_ = memory_guard{memory_};
 	memory_fd_ = std::make_shared<const unique_fd>(reopen(memory_.fd(), ec));
 	if (ec)
 		throw std::system_error{ec, "reopening the memory of region \"" + config_.name + "\""};

@@ -75,6 +75,7 @@ void region_service::stop() noexcept
 	}
 	reaper_.reset();
 	table_.reset();
+	guard_ = {};
 	memory_ = {};
 }
 
@@ -326,6 +327,9 @@ void region_service::ring_all()
 
 void region_service::scan_locks()
 {
+	if (guard_.lost() && !std::exchange(loss_said_, true))
+		spdlog::error("region {}: somebody truncated its memory, and it is lost: restart the server", config_.name);
+
 	const std::size_t before = reaper_->deaths();
 	const auto bells = reaper_->scan_locks();
 

@@ -24,6 +24,7 @@
 #include "manager_lock.hpp"
 #include "manager_reaper.hpp"
 #include "memory.hpp"
+#include "memory_guard.hpp"
 #include "peer_table.hpp"
 
 namespace kvmchan {
@@ -128,6 +129,7 @@ private:
 	access_list access_;
 	access_list control_access_;
 	memory memory_;
+	memory_guard guard_;
 	ivshmem::shared_fd memory_fd_;
 	manager_lock lock_;
 	bool owns_memory_ = false;
@@ -136,6 +138,7 @@ private:
 	peer_table peers_;
 	std::uint64_t tick_ = 0;
 	std::size_t clients_ = 0;
+	bool loss_said_ = false;
 	std::vector<std::unique_ptr<acceptor>> acceptors_;
 	std::vector<std::shared_ptr<client_session>> sessions_;
 	std::set<std::string> configured_;

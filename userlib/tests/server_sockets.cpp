@@ -222,6 +222,32 @@ TEST_F(server_sockets, object_of_another_size_is_refused)
 	EXPECT_EQ(std::filesystem::file_size(file), 1U);
 }
 
+/* Whoever may open it can do that; nobody can to a sealed one. */
+TEST_F(server_sockets, truncated_memory_does_not_end_the_server)
+{
+	region_config other = region_;
+
+	region_.memory = memory_kind::file;
+	region_.memory_name = (directory_ / "memory").string();
+	region_.slots = {channel("one")};
+	other.name = "other";
+	other.socket = directory_ / "other";
+	other.slots = {channel("two")};
+	server_config config;
+
+	config.regions = {region_, other};
+	server_ = std::make_unique<server>(config);
+	thread_ = std::thread{[this] { server_->run(); }};
+	const raw_client client{region_.socket};
+
+	ASSERT_EQ(status().at("slots").size(), 1U);
+	std::filesystem::resize_file(directory_ / "memory", 0);
+	ask({{"cmd", "add"}, {"name", "three"}, {"size", "4K"}});
+	EXPECT_EQ(control_request(control_path(other.socket), {{"cmd", "status"}}, patience).at("region").at("slots").size(),
+	          1U);
+	EXPECT_EQ(raw_client{other.socket}.take(5).size(), 5U);
+}
+
 TEST_F(server_sockets, raw_region_is_left_alone)
 {
 	region_.raw = true;
