@@ -139,19 +139,29 @@ void sandbox::enter(int landlock_version)
 	::tzset();
 	if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		throw std::system_error{errno, std::system_category(), "sandbox: NO_NEW_PRIVS"};
+	confine_files(landlock_version);
+	leave_word();
+	try {
+		filter_system_calls();
+		spdlog::info("sandbox: system calls are filtered");
+	} catch (const std::system_error &error) {
+		spdlog::warn("sandbox: system calls are not filtered: {}", error.what());
+	}
+}
+
+void sandbox::confine_files(int landlock_version)
+try {
+	const char *const manager = std::getenv("NOTIFY_SOCKET");
+
 	if (landlock_version == 0) {
 		spdlog::warn("sandbox: this kernel has no Landlock: files are not confined");
-	} else {
-		const char *const manager = std::getenv("NOTIFY_SOCKET");
-
-		landlock::confine(rules(), landlock_version, manager && *manager == '@');
-		files_confined_ = true;
-		spdlog::info("sandbox: Landlock {}: files below {}", landlock_version,
-		             fmt::join(directories_, ", "));
+		return;
 	}
-	leave_word();
-	filter_system_calls();
-	spdlog::info("sandbox: system calls are filtered");
+	landlock::confine(rules(), landlock_version, manager && *manager == '@');
+	files_confined_ = true;
+	spdlog::info("sandbox: Landlock {}: files below {}", landlock_version, fmt::join(directories_, ", "));
+} catch (const std::system_error &error) {
+	spdlog::warn("sandbox: Landlock: files are not confined: {}", error.what());
 }
 
 /* The environment may be anybody's; the kernel knows whether it is true. */

@@ -46,6 +46,7 @@ public:
 
 private:
 	bool inherit();
+	void confine_files(int landlock_version);
 	void leave_word() const;
 	std::vector<landlock::rule> rules() const;
 	void check(const std::string &what, const std::filesystem::path &directory) const;

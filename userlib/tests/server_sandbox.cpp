@@ -9,6 +9,7 @@
 
 #include <spdlog/sinks/ostream_sink.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 
 #include "ivshmem_raw_client.hpp"
@@ -160,6 +161,30 @@ TEST_F(sandbox_inside, kernel_without_landlock)
 
 	ASSERT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(WEXITSTATUS(status), 15);
+}
+
+/* There is room for 16 of them, one in another. */
+TEST_F(sandbox_inside, landlock_that_fails)
+{
+	if (landlock::abi() == 0)
+		GTEST_SKIP() << "this kernel has no Landlock";
+	const pid_t child = ::fork();
+	int status = -1;
+
+	if (child == 0) {
+		::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		for (int i = 0; i < 16; ++i)
+			landlock::confine({{"/", landlock::read_files | landlock::write_files | landlock::list}}, landlock::abi(), true);
+		spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+			"test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_, true)));
+		sandbox box{config_, "", "", "/usr/sbin/kvmchan"};
+
+		box.enter(landlock::abi());
+		::_exit(log_.str().find("files are not confined: the set of rules") != std::string::npos &&
+		                ::socket(AF_INET, SOCK_STREAM, 0) < 0 ? 0 : 1);
+	}
+	::waitpid(child, &status, 0);
+	EXPECT_EQ(status, 0);
 }
 
 /* ---- the tool ---- */
