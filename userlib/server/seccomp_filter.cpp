@@ -54,7 +54,7 @@ constexpr names hostile{
 	"swapon", "swapoff", "iopl", "ioperm", "acct", "open_by_handle_at", "settimeofday", "clock_settime", "execveat",
 };
 #ifdef KVMCHAN_SANITIZED
-constexpr names of_sanitizers{"ptrace", "personality", "mincore", "sched_getparam", "sched_setaffinity", "process_vm_readv",
+constexpr names of_sanitizers{"ptrace", "getdents", "personality", "mincore", "sched_getparam", "sched_setaffinity", "process_vm_readv",
                               "kill", "prlimit64", "setrlimit", "fork", "vfork", "clone"};
 #endif
 

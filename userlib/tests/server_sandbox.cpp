@@ -343,7 +343,7 @@ TEST_F(server_sandbox, regions_change_their_shape_within)
 	}
 }
 
-/* A program that has a server in it stays what it is. */
+/* A program that has a server in it stays what it is, each thread of it. */
 TEST_F(server_test, of_another_program_confines_nobody)
 {
 	const std::string before = status_of(::getpid(), "Seccomp") + status_of(::getpid(), "NoNewPrivs");
@@ -352,7 +352,11 @@ TEST_F(server_test, of_another_program_confines_nobody)
 	raw_client client{region_.socket};
 
 	ASSERT_EQ(client.take(5).size(), 5U);
-	EXPECT_EQ(status_of(::getpid(), "Seccomp") + status_of(::getpid(), "NoNewPrivs"), before);
+	for (const auto &task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+		const pid_t thread = std::stoi(task.path().filename());
+
+		EXPECT_EQ(status_of(thread, "Seccomp") + status_of(thread, "NoNewPrivs"), before);
+	}
 	EXPECT_TRUE(unique_fd{::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)});
 }
 
