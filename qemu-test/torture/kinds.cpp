@@ -201,8 +201,8 @@ constexpr std::array all{
 	kind{"both-killed", 10, both_killed},       kind{"closed", 8, closed},
 	kind{"host-stopped", 12, host_stopped},     kind{"qemu-stopped", 12, qemu_stopped},
 	kind{"paused", 12, paused},                 kind{"qemu-killed", 2, qemu_killed},
-	kind{"reset", 2, reset},                    kind{"unplugged", 4, unplugged},
-	kind{"unbound", 8, unbound},                kind{"reloaded", 4, reloaded},
+	kind{"reset", 2, reset},                    kind{"unplugged", 4, unplugged, false},
+	kind{"unbound", 8, unbound, false},                kind{"reloaded", 4, reloaded},
 	kind{"server-killed", 9, server_killed},    kind{"server-restarted", 8, server_restarted},
 };
 

@@ -13,6 +13,7 @@ struct kind {
 	const char *name;
 	unsigned cycles;      ///< of the quick run
 	void (*cycle)(rig &); ///< begins and ends with traffic on its way
+	bool windows = true;  ///< the guest's end may have rings mapped: its device stays
 };
 
 inline std::ostream &operator<<(std::ostream &out, const kind &one)

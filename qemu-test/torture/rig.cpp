@@ -53,8 +53,8 @@ constexpr const char *port = "rp1";
 
 } // namespace
 
-rig::rig(std::function<harness::guest &(harness::guest_options)> boot, outcome &result, std::uint64_t seed)
-	: boot_{std::move(boot)}, result_{result}, seed_{seed}, random_{seed}, server_{server_words()},
+rig::rig(std::function<harness::guest &(harness::guest_options)> boot, outcome &result, std::uint64_t seed, bool windows)
+	: boot_{std::move(boot)}, result_{result}, seed_{seed}, windows_{windows}, random_{seed}, server_{server_words()},
 	  ledger_{channel_count}
 {
 	this->boot();
@@ -98,7 +98,8 @@ void rig::unplug()
 void rig::start(side which)
 {
 	const auto instance = std::to_string(++instances_[which]);
-	std::vector<std::string> argv{instance, std::to_string(seed_ & 0xffffffff)};
+	std::vector<std::string> argv{instance, std::to_string(seed_ & 0xffffffff),
+	                              which == host_side || windows_ ? "windows" : "calls"};
 	if (which == host_side)
 		argv.insert(argv.end(), {dir_ / "progress", server_.socket()});
 	else

@@ -27,8 +27,8 @@ enum side : unsigned { host_side = 0, guest_side = 1 };
  */
 class rig {
 public:
-	/** @p boot starts the guest, again and again. */
-	rig(std::function<harness::guest &(harness::guest_options)> boot, outcome &result, std::uint64_t seed);
+	/** @p boot starts the guest, again and again; @p windows: its end may have rings mapped. */
+	rig(std::function<harness::guest &(harness::guest_options)> boot, outcome &result, std::uint64_t seed, bool windows);
 	rig(const rig &) = delete;
 	rig &operator=(const rig &) = delete;
 	~rig();
@@ -83,6 +83,7 @@ private:
 	std::function<harness::guest &(harness::guest_options)> boot_;
 	outcome &result_;
 	std::uint64_t seed_;
+	bool windows_;
 	std::mt19937_64 random_;
 	harness::temp_dir dir_{"ends"};
 	stored_server server_;

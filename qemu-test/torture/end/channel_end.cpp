@@ -178,8 +178,8 @@ bool channel_end::run_session(kvmchan::channel &channel)
 	const auto tag = make_tag({options_.side, number_, options_.instance, ++session_});
 	progress_.begin(tag);
 	session s{.channel = channel,
-	          .out = {channel, tag, progress_, random_()},
-	          .in = {channel, progress_, random_(), [this](std::uint64_t) { tell("paired"); }}};
+	          .out = {channel, tag, progress_, random_(), options_.windows},
+	          .in = {channel, progress_, random_(), options_.windows, [this](std::uint64_t) { tell("paired"); }}};
 	const auto manner = random_() % 3;
 	if (manner == 0)
 		run_in_one_thread(s);

@@ -21,6 +21,7 @@ struct end_options {
 	unsigned side = 0;
 	std::uint32_t instance = 0; ///< never used twice for a side
 	std::uint64_t seed = 0;
+	bool windows = true; ///< also work in the rings themselves
 	const kvmchan::region *region = nullptr; ///< none: the device nodes of a guest
 };
 

@@ -16,10 +16,10 @@ std::string at(std::uint64_t position)
 
 } // namespace
 
-receiver::receiver(kvmchan::channel &from, channel_progress &progress, std::uint64_t seed,
+receiver::receiver(kvmchan::channel &from, channel_progress &progress, std::uint64_t seed, bool windows,
                    std::function<void(std::uint64_t)> paired)
 	: channel_{from}, progress_{progress}, random_{static_cast<std::minstd_rand::result_type>(seed)},
-	  longest_record_{from.info().max_record ? from.info().rx_size : 0}, windows_{random_() % 2 == 0},
+	  longest_record_{from.info().max_record ? from.info().rx_size : 0}, windows_{windows && random_() % 2 == 0},
 	  paired_{std::move(paired)}, buffer_(std::max(largest_read, longest_record_))
 {
 }

@@ -20,7 +20,7 @@ struct wrong_bytes : std::runtime_error {
 class receiver {
 public:
 	/** @p paired is called with the peer's tag when its header has come. */
-	receiver(kvmchan::channel &from, channel_progress &progress, std::uint64_t seed,
+	receiver(kvmchan::channel &from, channel_progress &progress, std::uint64_t seed, bool windows,
 	         std::function<void(std::uint64_t)> paired);
 
 	/** One read; ended without error(): end of file. Throws wrong_bytes. */

@@ -23,9 +23,10 @@ bool would_block(const std::error_code &ec)
 	return ec == std::errc::operation_would_block || ec == std::errc::resource_unavailable_try_again;
 }
 
-sender::sender(kvmchan::channel &to, std::uint64_t tag, channel_progress &progress, std::uint64_t seed)
+sender::sender(kvmchan::channel &to, std::uint64_t tag, channel_progress &progress, std::uint64_t seed,
+               bool windows)
 	: channel_{to}, bytes_{tag}, progress_{progress}, random_{static_cast<std::minstd_rand::result_type>(seed)},
-	  longest_record_{to.max_record()}, windows_{random_() % 2 == 0}
+	  longest_record_{to.max_record()}, windows_{windows && random_() % 2 == 0}
 {
 }
 

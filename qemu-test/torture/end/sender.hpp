@@ -18,7 +18,8 @@ enum class step { moved, would_block, ended };
 /** Writes the bytes of a session, in pieces of random sizes. */
 class sender {
 public:
-	sender(kvmchan::channel &to, std::uint64_t tag, channel_progress &progress, std::uint64_t seed);
+	sender(kvmchan::channel &to, std::uint64_t tag, channel_progress &progress, std::uint64_t seed,
+	       bool windows);
 
 	/** One write; ended: error() says why. */
 	step write();
