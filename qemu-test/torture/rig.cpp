@@ -60,7 +60,6 @@ rig::rig(std::function<harness::guest &(harness::guest_options)> boot, outcome &
 	this->boot();
 	start(host_side);
 	start(guest_side);
-	await_traffic();
 }
 
 /* What is left after a failure would keep the module from unloading. */

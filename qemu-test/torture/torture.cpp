@@ -55,6 +55,7 @@ protected:
 	{
 		rig r{[this](harness::guest_options options) -> harness::guest & { return boot(std::move(options)); }, result,
 		      result.seed, GetParam().windows};
+		r.await_traffic();
 		const auto cycles = static_cast<unsigned>(number_of("TORTURE_CYCLES", GetParam().cycles));
 		// What is made once has been made after the first ones.
 		const unsigned warm = std::min(cycles / 2, 8U);
