@@ -250,8 +250,11 @@ static inline bool kvmchan_session_pairable(const struct kvmchan_session *s,
 	if (link & KVMCHAN_LINK_OPEN)
 		return kvmchan_session_peer_alive(s, link);
 	/* Closed before we came: worth it only for the bytes it left. */
-	return kvmchan_load(&s->peer_index->tx_prod) !=
-	       kvmchan_load(&s->peer->tx_start);
+	if (kvmchan_load_acquire(&s->peer_index->tx_prod) ==
+	    kvmchan_load(&s->peer->tx_start))
+		return false;
+	/* If it has opened since, they are of that session: it will ring. */
+	return kvmchan_load_acquire(&s->peer->link) == link;
 }
 
 static inline unsigned int kvmchan_session_pair(struct kvmchan_session *s,

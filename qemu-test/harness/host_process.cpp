@@ -33,6 +33,7 @@ struct host_process::state {
 	bool finished = false; // reaped, and its output is complete
 	int status = 0;
 	std::string out, err;
+	std::size_t read = 0; // of out, by read()
 	std::shared_ptr<stream> in_stream, out_stream, err_stream;
 	asio::posix::stream_descriptor pidfd{io()};
 
@@ -320,6 +321,14 @@ std::string host_process::err() const
 {
 	const std::lock_guard lock{state_->mutex};
 	return state_->err;
+}
+
+std::string host_process::read()
+{
+	const std::lock_guard lock{state_->mutex};
+	auto text = state_->out.substr(state_->read);
+	state_->read = state_->out.size();
+	return text;
 }
 
 void host_process::wait_output(std::string_view text, milliseconds limit)

@@ -65,6 +65,8 @@ public:
 	/** Output so far. */
 	std::string out() const;
 	std::string err() const;
+	/** Takes out what came on standard output since the last call of read(). */
+	std::string read();
 	/** Waits until output (either stream) contains @p text; throws as wait() does. */
 	void wait_output(std::string_view text, milliseconds limit = nominal::command);
 

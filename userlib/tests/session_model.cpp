@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -55,6 +56,8 @@ struct world {
 };
 
 world *now = nullptr;
+/* Of a test that is no random walk: what it does at each access. */
+std::function<void()> instead;
 
 /* Tells AddressSanitizer, if it is there, which stack runs. */
 void switch_to(ucontext_t &from, ucontext_t &to)
@@ -74,6 +77,10 @@ void switch_to(ucontext_t &from, ucontext_t &to)
 
 void model_step()
 {
+	if (instead) {
+		instead();
+		return;
+	}
 	world &w = *now;
 
 	if (++w.steps > w.steps_max)
@@ -417,5 +424,61 @@ TEST_P(session_model, no_byte_is_lost_doubled_or_mixed_up)
 
 INSTANTIATE_TEST_SUITE_P(sides, session_model, testing::Bool(),
                          [](const auto &parameter) { return parameter.param ? "that_die" : "that_live"; });
+
+/* What a peer does at access @p number of ours; whether there was one. */
+template <typename Ours, typename Theirs>
+bool at_access(unsigned number, Ours ours, Theirs theirs)
+{
+	unsigned count = 0;
+	bool theirs_run = false;
+
+	instead = [&] {
+		if (theirs_run || count++ != number)
+			return;
+		theirs_run = true;
+		theirs();
+	};
+	ours();
+	instead = [] {};
+	return theirs_run;
+}
+
+/*
+ * Whoever takes a dead side over is closed for a moment, and may have opened,
+ * paired and written before the other one, who had looked in that moment, goes
+ * on: nobody has gone, and nobody may be told so.
+ */
+TEST(session_model, a_look_that_lasts_from_take_over_to_writing)
+{
+	bool more = true;
+
+	instead = [] {};
+	for (unsigned number = 0; more; ++number) {
+		world w{0};
+		side waiting{w, 0}, taking{w, 1};
+
+		waiting.attach();
+		waiting.open();
+		taking.attach();
+		taking.open();
+		taking.attach();
+		more = at_access(
+			number, [&] { kvmchan_session_look(&waiting.s); },
+			[&] {
+				taking.open();
+				kvmchan_session_sync_tx(&taking.s, &taking.tx);
+				kvmchan_tx_commit(&taking.tx, word_size);
+			});
+		for (int i = 0; i < 3; ++i) {
+			kvmchan_session_look(&waiting.s);
+			kvmchan_session_look(&taking.s);
+		}
+		if (more) {
+			EXPECT_FALSE(waiting.s.peer_gone) << "at access " << number;
+			EXPECT_FALSE(taking.s.peer_gone) << "at access " << number;
+		}
+	}
+	instead = nullptr;
+}
 
 } // namespace

@@ -51,7 +51,7 @@ byte bytes, size;	/* that each session has to send; of a ring */
 
 mtype = {
 	IDLE, OPEN_LINK, TOP, ASLEEP,
-	LOOK_REAPED, LOOK_PROD, LOOK_START, LOOK_PEER,
+	LOOK_REAPED, LOOK_PROD, LOOK_START, LOOK_AGAIN, LOOK_PEER,
 	PAIR_START, PAIR_CONS, PAIR_LINK, PAIR_AGAIN,
 	READ, WRITE_HOLD, WRITE_CONS, WRITE_BYTE, WRITE_PROD,
 	DEAD, BURIED, TAKE_LINK,
@@ -229,10 +229,15 @@ end:	do
 	:: d_step { at == LOOK_PROD -> start = tx_prod[PEER]; at = LOOK_START }
 	:: d_step { at == LOOK_START ->
 			if
-			:: start != tx_start[PEER] -> at = PAIR_START
+			:: start != tx_start[PEER] -> at = LOOK_AGAIN
 			:: else -> looked()
 			fi;
 			start = 0 }
+	:: d_step { at == LOOK_AGAIN ->
+			if
+			:: epoch[PEER] == peer_epoch && acked[PEER] == peer_acked && flags[PEER] == peer_flags -> at = PAIR_START
+			:: else -> looked()
+			fi }
 	:: d_step { at == LOOK_PEER ->
 			if
 			:: peer_epoch != acked[me] -> over(true)

@@ -265,7 +265,7 @@ KVMCHAN_API ssize_t kvmchan_channel_recv_many(struct kvmchan_channel *channel, s
  * guarded) are about that, and the channel goes on as before. In a guest the
  * end must be open for both directions (-EACCES), and from then on the node
  * itself gives -EBUSY in this direction to whoever reads or writes it without
- * the library.
+ * the library. Touching the ring when the device is unplugged just then is SIGBUS.
  *
  * Other calls of the same direction may come between; those that read or write
  * end the window (commit and consume say -EINVAL then). A window is valid until
