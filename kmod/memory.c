@@ -22,6 +22,7 @@
 
 #define KVMCHAN_BAR_MEMORY 2
 
+#ifdef CONFIG_ZONE_DEVICE
 static void *kvmchan_memory_vmap(struct kvmchan_memory *m)
 {
 	unsigned long pfn = PHYS_PFN(m->start);
@@ -62,6 +63,22 @@ static int kvmchan_memory_map_pages(struct kvmchan_memory *m,
 	m->type = "write-back";
 	return 0;
 }
+
+static void kvmchan_memory_unmap_pages(struct kvmchan_memory *m)
+{
+	memunmap_pages(&m->pgmap);
+}
+#else
+static int kvmchan_memory_map_pages(struct kvmchan_memory *m,
+				    struct pci_dev *pdev)
+{
+	return -EOPNOTSUPP;
+}
+
+static void kvmchan_memory_unmap_pages(struct kvmchan_memory *m)
+{
+}
+#endif
 
 #ifdef CONFIG_VMAP_PFN
 static void *kvmchan_memory_vmap_pfn(struct kvmchan_memory *m)
@@ -129,7 +146,7 @@ int kvmchan_memory_map(struct kvmchan_memory *m, struct pci_dev *pdev)
 	if (err)
 		return err;
 	err = -EOPNOTSUPP;
-	if (IS_ENABLED(CONFIG_ZONE_DEVICE) && m->size >= SZ_2M)
+	if (m->size >= SZ_2M)
 		err = kvmchan_memory_map_pages(m, pdev);
 	if (err)
 		err = kvmchan_memory_map_small(m);
@@ -149,6 +166,6 @@ void kvmchan_memory_unmap(struct kvmchan_memory *m, struct pci_dev *pdev)
 {
 	m->unmap(m->base);
 	if (m->pages)
-		memunmap_pages(&m->pgmap);
+		kvmchan_memory_unmap_pages(m);
 	pci_release_region(pdev, KVMCHAN_BAR_MEMORY);
 }
