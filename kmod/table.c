@@ -145,8 +145,8 @@ static void kvmchan_table_prune(struct kvmchan_device *kd,
 	kvmchan_channels_bury(kd, &retired);
 }
 
-static void kvmchan_table_add(struct kvmchan_device *kd,
-			      const struct kvmchan_table *t, u32 i)
+static int kvmchan_table_add(struct kvmchan_device *kd,
+			     const struct kvmchan_table *t, u32 i)
 {
 	int side = kvmchan_table_side(kd, t, i);
 	struct kvmchan_channel *ch;
@@ -155,17 +155,24 @@ static void kvmchan_table_add(struct kvmchan_device *kd,
 		dev_warn_ratelimited(&kd->pdev->dev, "slot %u left out: %s\n",
 				     i, t->why[i]);
 	if (side < 0 || xa_load(&kd->channels, i))
-		return;
+		return 0;
 	ch = kvmchan_channel_add(kd, i, &t->slots[i], side);
-	if (IS_ERR(ch))
-		dev_err(&kd->pdev->dev, "slot %u (%.63s): %ld\n", i,
-			t->slots[i].name, PTR_ERR(ch));
+	if (!IS_ERR(ch))
+		return 0;
+	dev_err_ratelimited(&kd->pdev->dev, "slot %u (%.63s): %ld\n", i,
+			    t->slots[i].name, PTR_ERR(ch));
+	return PTR_ERR(ch);
 }
 
-static void kvmchan_table_apply(struct kvmchan_device *kd,
-				const struct kvmchan_table *t)
+/*
+ * Channels that cannot be made now, for want of memory or of minor numbers,
+ * are tried again: what failed last is returned.
+ */
+static int kvmchan_table_apply(struct kvmchan_device *kd,
+			       const struct kvmchan_table *t)
 {
 	u32 count = le32_to_cpu(t->sb.slot_count), i;
+	int err, failed = 0;
 
 	if (memcmp(kd->incarnation, t->sb.incarnation,
 		   sizeof(kd->incarnation)) ||
@@ -176,11 +183,14 @@ static void kvmchan_table_apply(struct kvmchan_device *kd,
 	/* First: who comes may get the place, or the side, of who goes. */
 	kvmchan_table_prune(kd, t);
 	for (i = 0; i < count; i++) {
-		kvmchan_table_add(kd, t, i);
+		err = kvmchan_table_add(kd, t, i);
+		if (err)
+			failed = err;
 		cond_resched();
 	}
 	kd->formatted = true;
 	WRITE_ONCE(kd->generation, le64_to_cpu(t->sb.generation));
+	return failed;
 }
 
 /* Our ID, once the device has it. False: not attached yet. */
@@ -223,10 +233,10 @@ static int kvmchan_table_read(struct kvmchan_device *kd)
 	WRITE_ONCE(kd->table_force, false);
 	err = kvmchan_table_snapshot(kd, t);
 	if (!err)
-		kvmchan_table_apply(kd, t);
+		err = kvmchan_table_apply(kd, t);
 	else if (err == -EINVAL)
 		kvmchan_table_clear(kd);
-	else
+	if (err && err != -EINVAL)
 		WRITE_ONCE(kd->table_force, true);
 	kvmchan_table_free(t);
 	return err;
