@@ -251,7 +251,7 @@ static inline bool kvmchan_session_pairable(const struct kvmchan_session *s,
 		return kvmchan_session_peer_alive(s, link);
 	/* Closed before we came: worth it only for the bytes it left. */
 	if (kvmchan_load_acquire(&s->peer_index->tx_prod) ==
-	    kvmchan_load(&s->peer->tx_start))
+	    kvmchan_load_acquire(&s->peer->tx_start))
 		return false;
 	/* If it has opened since, they are of that session: it will ring. */
 	return kvmchan_load_acquire(&s->peer->link) == link;
