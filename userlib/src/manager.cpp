@@ -139,7 +139,6 @@ manager manager::format(std::span<std::byte> region, const format_options &optio
 	kvmchan_mb();
 	sb.generation = kvmchan_load(made.word(offsetof(kvmchan_superblock, generation))) & ~std::uint64_t{1};
 	made.publish();
-	kvmchan_store_release(made.word(offsetof(kvmchan_superblock, magic)), KVMCHAN_MAGIC);
 	return made;
 }
 
@@ -385,6 +384,7 @@ void manager::publish() noexcept
 		write_shared(word(superblock_.table_offset + i * sizeof(kvmchan_slot)), slots_[i]);
 	superblock_.generation = odd + 1;
 	kvmchan_store_release(generation, superblock_.generation);
+	kvmchan_store_release(word(offsetof(kvmchan_superblock, magic)), KVMCHAN_MAGIC);
 	/* Before the doorbell that tells of it. */
 	kvmchan_mb();
 }

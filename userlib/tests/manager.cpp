@@ -279,6 +279,23 @@ TEST_F(manager_test, adopt_mends_a_half_written_table)
 	EXPECT_EQ(table()[0].kind, KVMCHAN_KIND_FREE);
 }
 
+TEST_F(manager_test, a_change_mends_what_peers_wrote)
+{
+	manager only = manager::format(memory_.bytes(), {16, false});
+
+	only.add(channel("one"));
+	const std::span<std::byte> head = memory_.bytes().first(KVMCHAN_PAGE_SIZE + kvmchan_table_bytes(16));
+	const std::vector<std::byte> before{head.begin(), head.end()};
+
+	std::ranges::fill(head, std::byte{0x5a});
+	only.announce(false);
+	auto *const sb = reinterpret_cast<kvmchan_superblock *>(memory_.bytes().data());
+
+	EXPECT_GT(sb->generation, reinterpret_cast<const kvmchan_superblock *>(before.data())->generation);
+	sb->generation = reinterpret_cast<const kvmchan_superblock *>(before.data())->generation;
+	EXPECT_TRUE(std::ranges::equal(head, before));
+}
+
 TEST_F(manager_test, adopt_refuses_what_is_no_region)
 {
 	EXPECT_THROW(manager::adopt(memory_.bytes()), std::system_error);
