@@ -60,6 +60,40 @@ unpack_deb() { # unpack_deb PACKAGE DIR
 	rm -rf "$tmp"
 }
 
+# From here to end_apt_of, apt-get and apt-cache know another architecture or
+# release, from lists in a place of their own.
+begin_apt_of() { # begin_apt_of ARCHITECTURE 'SUITE COMPONENT'...
+	local arch=$1 apt suite
+	shift
+	# Where apt's own user can write, too.
+	apt=$(mktemp -d)
+	chmod 755 "$apt"
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+	: >"$apt/status"
+	for suite in "$@"; do
+		printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/%s %s\n' \
+			"$([[ $suite == *-security* ]] && echo debian-security || echo debian)" "$suite"
+	done >"$apt/sources.list"
+	cat >"$apt/apt.conf" <<-EOF
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; };
+		Dir::State::Lists "$apt/lists";
+		Dir::State::Status "$apt/status";
+		Dir::Cache "$apt/cache";
+		Dir::Etc::SourceList "$apt/sources.list";
+		Dir::Etc::SourceParts "/dev/null";
+		Dir::Etc::PreferencesParts "/dev/null";
+	EOF
+	[[ $EUID != 0 ]] || chown -R _apt "$apt/lists" "$apt/cache"
+	export APT_CONFIG=$apt/apt.conf
+	apt-get -qq update
+}
+
+end_apt_of() {
+	rm -rf "${APT_CONFIG%/*}"
+	unset APT_CONFIG
+}
+
 package_version() { # of an installed package, or nothing
 	# shellcheck disable=SC2016 # dpkg's own variable
 	dpkg-query -W -f '${db:Status-Abbrev}${Version}\n' "$1" 2>/dev/null | sed -n 's/^ii *//p'

@@ -42,7 +42,7 @@ bool boots_with_kvm()
 	std::vector<std::string> argv{"qemu-system-x86_64", "-M", "q35", "-m", "256", "-smp", "2",
 	                              "-nodefaults", "-no-user-config", "-display", "none",
 	                              "-no-reboot", "-serial", "stdio",
-	                              "-kernel", kernel_directory() / "vmlinux",
+	                              "-kernel", kernel_file(boot_image::pvh),
 	                              "-initrd", initramfs,
 	                              "-append", probe_words};
 	argv.insert(argv.end(), kvm.begin(), kvm.end());

@@ -74,10 +74,17 @@ fs::path kernel_directory()
 	auto directory = environment("KVMCHAN_KERNEL_DIR");
 	if (directory.empty())
 		directory = cache_directory() / "kernel" / KVMCHAN_KERNEL_RELEASE;
-	if (!fs::exists(directory / "vmlinux"))
+	if (!fs::exists(directory / "vmlinux") && !fs::exists(directory / "vmlinuz"))
 		throw error{"no guest kernel in " + directory.string() +
 		            ": run scripts/setup test, or set KVMCHAN_KERNEL_DIR"};
 	return directory;
+}
+
+fs::path kernel_file(boot_image image)
+{
+	const auto directory = kernel_directory();
+	const auto vmlinux = directory / "vmlinux";
+	return image == boot_image::pvh && fs::exists(vmlinux) ? vmlinux : directory / "vmlinuz";
 }
 
 fs::path module_file()

@@ -12,6 +12,9 @@ namespace harness {
  *  for. Throws harness::error with the remedy if it is not there. */
 std::filesystem::path kernel_directory();
 
+/** What QEMU boots of it: vmlinux for pvh where there is one, else vmlinuz. */
+std::filesystem::path kernel_file(boot_image image);
+
 /** kvmchan.ko: $KVMCHAN_KO, else that of this build. */
 std::filesystem::path module_file();
 

@@ -2,6 +2,7 @@
 #include "guest.hpp"
 
 #include "boot_files.hpp"
+#include "debug_kernel.hpp"
 #include "log_scan.hpp"
 #include "qemu_command.hpp"
 #include "qmp_client.hpp"
@@ -75,7 +76,7 @@ void guest::state::start(const std::string &incoming)
 	auto [control_ours, control_theirs] = socket_pair();
 	auto [monitor_ours, monitor_theirs] = socket_pair();
 	const machine_files files{
-		.kernel = kernel_directory() / (options.image == boot_image::pvh ? "vmlinux" : "vmlinuz"),
+		.kernel = kernel_file(options.image),
 		.initramfs = initramfs,
 		.share = share,
 		.console = dir / "console",
@@ -359,8 +360,11 @@ void guest::kill9()
 
 void guest::shutdown()
 {
-	if (state_->module_loaded)
+	if (state_->module_loaded) {
 		unload_module();
+		check_leaks(*this);
+	}
+	keep_coverage(*this);
 	sync_logs();
 	state_->control->power_off();
 	const auto ended = state_->qemu->wait_for(nominal::exit);

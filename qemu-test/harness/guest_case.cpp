@@ -131,7 +131,9 @@ void guest_case::keep_logs() const
 		return;
 	const auto *test = ::testing::UnitTest::GetInstance()->current_test_info();
 	for (int number = 0; const auto &each : watched_) {
-		const auto name = fmt::format("{}.{}-{}.log", test->test_suite_name(), test->name(), number++);
+		auto name = fmt::format("{}.{}-{}.log", test->test_suite_name(), test->name(), number++);
+		// Of a test with parameters it has a slash.
+		std::ranges::replace(name, '/', '-');
 		std::ofstream{std::filesystem::path{directory} / name}
 			<< "--- console ---\n" << each.machine->console()
 			<< "\n--- kernel log ---\n" << each.machine->dmesg();

@@ -40,7 +40,7 @@ struct root_port {
 };
 
 enum class boot_image {
-	pvh,     ///< the uncompressed vmlinux: fast, but no KASLR and no S3
+	pvh,     ///< the uncompressed vmlinux, if there is one: fast, but no KASLR and no S3
 	bzimage, ///< the distribution's vmlinuz
 };
 

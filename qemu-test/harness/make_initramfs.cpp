@@ -19,7 +19,7 @@ try {
 		return 2;
 	}
 	harness::write_initramfs(argv[1], !without_module);
-	std::cout << (harness::kernel_directory() / "vmlinux").string() << '\n';
+	std::cout << harness::kernel_file(harness::boot_image::pvh).string() << '\n';
 	for (const auto &word : harness::accelerator_args())
 		std::cout << word << '\n';
 	return 0;

@@ -89,7 +89,7 @@ void add_kernel(command_line &line, const guest_options &options, const machine_
 	// and Linux takes that for broken timers at boot or for stalls later.
 	line.add("-append",
 	         fmt::format("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
-	                     "rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 "
+	                     "rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 kmemleak=on "
 	                     "kvmchan.token={} kvmchan.build={} kvmchan.tests={} {}",
 	                     files.token, build_directory().string(),
 	                     guest_program_directory().string(), options.kernel_args));
