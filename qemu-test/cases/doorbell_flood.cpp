@@ -78,8 +78,9 @@ protected:
 
 	static double median(std::vector<double> values)
 	{
-		std::ranges::nth_element(values, values.begin() + values.size() / 2);
-		return values[values.size() / 2];
+		const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+		std::ranges::nth_element(values, middle);
+		return *middle;
 	}
 
 	region_server server_;

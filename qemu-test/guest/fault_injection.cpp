@@ -103,17 +103,6 @@ protected:
 	}
 };
 
-void expect_works(const std::string &name)
-{
-	for (const unsigned side : {0U, 1U})
-		ASSERT_TRUE(eventually([&] { return bool{try_side(name, side)}; })) << name << ": " << std::strerror(errno);
-	const auto p = connect(name);
-	write_all(p.a, "works");
-	EXPECT_EQ(read_all(p.b, 5), "works") << name;
-	write_all(p.b, "well");
-	EXPECT_EQ(read_all(p.a, 4), "well") << name;
-}
-
 std::vector<std::string> devices()
 {
 	std::vector<std::string> found;

@@ -301,4 +301,16 @@ inline bool writing_fails_with(const unique_fd &fd, int error)
 	return eventually([&] { return ::write(fd.get(), "x", 1) < 0 && errno == error; });
 }
 
+/** Both sides can be had, at the latest soon, and bytes pass both ways. */
+inline void expect_works(const std::string &name)
+{
+	for (const unsigned side : {0U, 1U})
+		ASSERT_TRUE(eventually([&] { return bool{try_side(name, side)}; })) << name << ": " << std::strerror(errno);
+	const auto p = connect(name);
+	write_all(p.a, "works");
+	EXPECT_EQ(read_all(p.b, 5), "works") << name;
+	write_all(p.b, "well");
+	EXPECT_EQ(read_all(p.a, 4), "well") << name;
+}
+
 } // namespace node

@@ -569,18 +569,6 @@ void report(const tallies &counts)
 	}
 }
 
-/* Requests of the io_uring may hold the last files for a moment yet. */
-void expect_works(const std::string &name)
-{
-	for (const unsigned side : {0U, 1U})
-		EXPECT_TRUE(eventually([&] { return bool{try_side(name, side)}; })) << name << ": " << std::strerror(errno);
-	const auto p = connect(name);
-	write_all(p.a, "works");
-	EXPECT_EQ(read_all(p.b, 5), "works") << name;
-	write_all(p.b, "well");
-	EXPECT_EQ(read_all(p.a, 4), "well") << name;
-}
-
 TEST(random_operations, come_back)
 {
 	const auto threads = amount("operation_threads", 6);

@@ -148,7 +148,7 @@ std::uint16_t host_slot::vector() const noexcept
 	/* A guest's doorbell register has room for 8 bits of vector. */
 	const std::size_t vectors = std::min<std::size_t>(where_->bells() ? where_->bells()->vectors() : 0, 256);
 
-	return vectors < 2 ? 0 : static_cast<std::uint16_t>(1 + index_ % (vectors - 1));
+	return static_cast<std::uint16_t>(vectors < 2 ? 0 : 1 + index_ % (vectors - 1));
 }
 
 std::uint64_t host_slot::bell() const noexcept
