@@ -96,7 +96,7 @@ end_apt_of() {
 
 package_version() { # of an installed package, or nothing
 	# shellcheck disable=SC2016 # dpkg's own variable
-	dpkg-query -W -f '${db:Status-Abbrev}${Version}\n' "$1" 2>/dev/null | sed -n 's/^ii *//p'
+	{ dpkg-query -W -f '${db:Status-Abbrev}${Version}\n' "$1" 2>/dev/null || true; } | sed -n 's/^ii *//p'
 }
 
 candidate_version() { # what apt would fetch, or nothing
