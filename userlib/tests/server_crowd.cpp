@@ -154,23 +154,13 @@ protected:
 		return control_request(socket_ + ".ctl", {{"cmd", "status"}}, patience).at("region");
 	}
 
-	bool answers() const
-	{
-		try {
-			status();
-			return true;
-		} catch (const std::exception &) {
-			return false;
-		}
-	}
-
 	void start()
 	{
 		const std::vector<std::string> words{KVMCHAN_TOOL, "serve",   "-F", "-q", "--memfd", "-S", socket_, "-l", "1M", "-n",
 		                                     std::to_string(vectors), "--client-deadline", "5000"};
 
 		server_.emplace(words, directory_ / "output");
-		ASSERT_TRUE(eventually([&] { return answers() || !server_->running(); }));
+		ASSERT_TRUE(eventually([&] { return server_answers(socket_) || !server_->running(); }));
 	}
 
 	void join(bool keeps)

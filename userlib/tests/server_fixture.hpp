@@ -63,6 +63,17 @@ inline bool eventually(const std::function<bool()> &condition)
 	return true;
 }
 
+/** Does a server answer at its control socket? Its file is there a moment before anybody listens. */
+inline bool server_answers(const std::string &socket)
+{
+	try {
+		control_request(socket + ".ctl", {{"cmd", "status"}}, patience);
+		return true;
+	} catch (const std::exception &) {
+		return false;
+	}
+}
+
 inline std::size_t open_descriptors()
 {
 	const std::filesystem::directory_iterator begin{"/proc/self/fd"};

@@ -318,7 +318,7 @@ TEST_F(server_handover, a_program_that_is_not_there)
 	std::filesystem::permissions(program, std::filesystem::perms::owner_all);
 	server_->signal(SIGUSR2);
 	ASSERT_TRUE(eventually([&] { return times_said("restart: ") == 2; })) << output();
-	EXPECT_TRUE(answers());
+	EXPECT_TRUE(server_answers(socket_));
 	EXPECT_FALSE(client.ended(50));
 	EXPECT_EQ(server_->descriptors(), before);
 	raw_client late{socket_};
@@ -338,7 +338,7 @@ TEST_F(server_handover, a_file_with_a_mistake_is_refused)
 
 	std::ofstream{file} << head << "nonsense";
 	EXPECT_THROW(ask({{"cmd", "restart"}}), std::system_error);
-	EXPECT_TRUE(answers());
+	EXPECT_TRUE(server_answers(socket_));
 	/* What the file does not name any more goes, as with a reload. */
 	std::ofstream{file} << head << "[[region.channel]]\nname = \"b\"\n";
 	ASSERT_TRUE(run_again());
@@ -367,7 +367,7 @@ TEST_F(server_handover, in_the_background_with_its_pid_file)
 	};
 
 	launcher.start();
-	ASSERT_TRUE(eventually([&] { return answers(); }));
+	ASSERT_TRUE(eventually([&] { return server_answers(socket_); }));
 	const pid_t before = pid();
 	raw_client client{socket_};
 
@@ -382,7 +382,7 @@ TEST_F(server_handover, in_the_background_with_its_pid_file)
 				return false;
 			}
 		}));
-	ASSERT_TRUE(eventually([&] { return answers(); }));
+	ASSERT_TRUE(eventually([&] { return server_answers(socket_); }));
 	EXPECT_FALSE(client.ended(50));
 	EXPECT_EQ(pid(), before);
 	::kill(before, SIGTERM);

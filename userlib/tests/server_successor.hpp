@@ -251,7 +251,7 @@ protected:
 
 	bool wait_until_served()
 	{
-		return eventually([&] { return answers() || !server_->running(); }) && server_->running();
+		return eventually([&] { return server_answers(socket_) || !server_->running(); }) && server_->running();
 	}
 
 	nlohmann::json ask(const nlohmann::json &request) const
@@ -260,16 +260,6 @@ protected:
 	}
 
 	nlohmann::json status() const { return ask({{"cmd", "status"}}).at("region"); }
-
-	bool answers() const
-	{
-		try {
-			status();
-			return true;
-		} catch (const std::exception &) {
-			return false;
-		}
-	}
 
 	std::string output() const
 	{

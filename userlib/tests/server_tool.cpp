@@ -15,17 +15,6 @@ namespace {
 
 class server_tool : public ::testing::Test {
 protected:
-	/* The socket's file is there a moment before anybody listens. */
-	bool answers() const
-	{
-		try {
-			control_request(socket_ + ".ctl", {{"cmd", "status"}}, patience);
-			return true;
-		} catch (const std::exception &) {
-			return false;
-		}
-	}
-
 	std::vector<std::string> command(std::vector<std::string> words) const
 	{
 		words.insert(words.begin(), {KVMCHAN_TOOL, "serve"});
@@ -126,7 +115,7 @@ TEST_F(server_tool, channels_from_flags_are_formatted_and_sealed)
 	                        "--vm", "web:7"}),
 	               directory_ / "output"};
 
-	ASSERT_TRUE(eventually([&] { return answers() || !server.running(); }));
+	ASSERT_TRUE(eventually([&] { return server_answers(socket_) || !server.running(); }));
 	const auto region = control_request(socket_ + ".ctl", {{"cmd", "status"}}, patience).at("region");
 
 	EXPECT_EQ(region.at("sealed"), true);
@@ -150,7 +139,7 @@ TEST_F(server_tool, reload_by_signal_and_by_flag)
 	std::ofstream{file} << head;
 	process server{command({"-F", "-c", file.string()}), directory_ / "output"};
 
-	ASSERT_TRUE(eventually([&] { return answers() || !server.running(); }));
+	ASSERT_TRUE(eventually([&] { return server_answers(socket_) || !server.running(); }));
 	EXPECT_EQ(slots(), 0U);
 	std::ofstream{file} << head << "[[region.channel]]\nname = \"a\"\nsize = 4096\n";
 	server.signal(SIGHUP);
