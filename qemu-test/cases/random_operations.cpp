@@ -62,7 +62,8 @@ TYPED_TEST(random_operations, leave_a_machine_that_works)
 TYPED_TEST(random_operations, and_a_host_that_scribbles_leave_a_machine_that_works)
 {
 	{
-		const scribbler hostile{*this->memory(), std::getenv("operation_seed") ? std::stoull(std::getenv("operation_seed")) : 1};
+		const char *seed = std::getenv("operation_seed");
+		const scribbler hostile{*this->memory(), seed ? std::stoull(seed) : 1};
 		this->run_program("come_back");
 		fmt::print("{} stores of the host into the region\n", hostile.stores());
 	}
