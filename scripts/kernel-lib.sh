@@ -8,6 +8,16 @@ boot_modules=(virtio_pci virtio_console 9pnet_virtio 9p)
 # What kvmchan is compared with.
 extra_modules=(virtio_net vmw_vsock_virtio_transport)
 
+# Of Debian's kernel that the installed headers are for.
+header_release() {
+	local package
+	# shellcheck disable=SC2016 # dpkg's own variable
+	package=$(dpkg-query -W -f '${Depends}\n' linux-headers-amd64 2>/dev/null |
+		grep -o 'linux-headers-[^ ,]*-amd64' | head -n1) ||
+		die "linux-headers-amd64 is not installed: run scripts/setup"
+	printf '%s\n' "${package#linux-headers-}"
+}
+
 # A bzImage carries the compressed kernel at payload_offset behind its
 # real-mode sectors (Documentation/arch/x86/boot.rst). The build appends four
 # bytes, the uncompressed size, to every format but gzip, which ends in it.
