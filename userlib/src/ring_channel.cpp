@@ -21,6 +21,12 @@ int ring_channel::arm(direction which, std::uint64_t want) noexcept
 	return which == direction::rx ? reader_.arm(want) : writer_.arm(want);
 }
 
+/* Whoever was woken may have been woken for the session's sake. */
+void ring_channel::doubt(direction which) noexcept
+{
+	which == direction::rx ? reader_.doubt() : writer_.doubt();
+}
+
 /*
  * The order that loses no wake-up, here and where a call sleeps: take the edges
  * that are there; arm, and look once more; sleep (or say that it would block).
@@ -75,13 +81,15 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 		}
 		if (const int error = settle_to_sleep(which))
 			return error;
-		if (const int armed = arm(which, wanted())) {
+		/* Where the driver arms, it does so before it lets us sleep. */
+		if (const int armed = link().arms() ? arm(which, wanted()) : 0) {
 			if (armed < 0)
 				return armed;
 			continue;
 		}
 		if (const int error = sleep(which, wanted()))
 			return error;
+		doubt(which);
 		woken = true;
 	}
 }

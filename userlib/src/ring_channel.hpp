@@ -64,6 +64,7 @@ private:
 	ssize_t run(direction which, Try attempt, Spin spin, Wanted wanted) noexcept;
 	ssize_t would_block(direction which, std::uint64_t want) noexcept;
 	int arm(direction which, std::uint64_t want) noexcept;
+	void doubt(direction which) noexcept;
 	bool &quick(direction which) noexcept { return which == direction::rx ? quick_rx_ : quick_tx_; }
 
 	bool spin_for_room(std::uint64_t room) noexcept;

@@ -18,6 +18,7 @@ void ring_reader::start(ring_link &link, std::span<const std::byte> data, bool p
 	link_ = &link;
 	data_ = data;
 	packet_ = packet;
+	session_.start(link);
 }
 
 void ring_reader::reset() noexcept
@@ -25,6 +26,7 @@ void ring_reader::reset() noexcept
 	live_.store(false, std::memory_order_relaxed);
 	held_ = 0;
 	again_ = false;
+	session_.forget();
 	wish(0);
 }
 
@@ -47,8 +49,10 @@ int ring_reader::violated() noexcept
  */
 ssize_t ring_reader::nothing(std::uint64_t least, std::uint64_t want, bool &last_look) noexcept
 {
+	const auto before = session_.now();
 	const unsigned todo = link_->sync_rx(ring_, want);
 
+	session_.forget();
 	live_.store(ring_.live, std::memory_order_relaxed);
 	cons_.store(ring_.cons, std::memory_order_relaxed);
 	/* Refused: what the window shows is not ours any more. */
@@ -59,6 +63,8 @@ ssize_t ring_reader::nothing(std::uint64_t least, std::uint64_t want, bool &last
 	if (const int error = refresh())
 		return error;
 	last_look = (todo & KVMCHAN_END) || (link_->flags() & KVMCHAN_LINK_NO_READER);
+	if (!last_look && ring_.live)
+		session_.remember(before);
 	return last_look || kvmchan_rx_used(&ring_) >= least ? 0 : -EAGAIN;
 }
 
@@ -76,9 +82,12 @@ ssize_t ring_reader::enough(std::uint64_t least) noexcept
 		return 0;
 	if (const int error = refresh())
 		return error;
-	if (kvmchan_rx_used(&ring_) < least)
+	if (kvmchan_rx_used(&ring_) < least) {
+		if (session_.same())
+			return -EAGAIN;
 		if (const ssize_t error = nothing(least, 0, last_look))
 			return error;
+	}
 	return kvmchan_rx_used(&ring_) != 0;
 }
 
@@ -177,9 +186,14 @@ ssize_t ring_reader::peek(std::uint64_t least, std::span<const std::byte> &windo
 	window = {};
 	if (need > ring_.size)
 		return -ERANGE;
+	/* A writer may wait for as much: both would sleep for ever. */
+	const bool too_much = need > ring_.size / 2;
+
+	if (too_much)
+		doubt();
 	const ssize_t found = enough(need);
 
-	if (found == -EAGAIN && need > ring_.size / 2)
+	if (found == -EAGAIN && too_much)
 		return -ERANGE;
 	wish(found == -EAGAIN ? need : 0);
 	if (found != 1)

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "ring_link.hpp"
+#include "session_watch.hpp"
 #include "shared_format.hpp"
 
 namespace kvmchan::detail {
@@ -45,6 +46,8 @@ public:
 	 * Returns 1 try again, 0 nothing but a wake-up helps, or an error.
 	 */
 	int arm(std::uint64_t least) noexcept;
+	/** The session may have changed: the next call that finds too little looks. */
+	void doubt() noexcept { session_.forget(); }
 
 	/** The ring, mapped two times in a row, for the functions that follow. */
 	void show(std::span<const std::byte> twice) noexcept { view_ = twice.data(); }
@@ -99,6 +102,8 @@ private:
 	/* Nothing was consumed since the last peek: whoever peeks again wants more. */
 	bool again_ = false;
 	bool packet_ = false;
+	/* A session in which more may come. */
+	session_watch session_;
 	std::span<const std::byte> data_;
 	direction_counters counters_;
 	std::atomic<std::uint64_t> lowat_{1};

@@ -18,7 +18,7 @@ void ring_writer::start(ring_link &link, std::span<std::byte> data, bool packet)
 	link_ = &link;
 	packet_ = packet;
 	data_ = data;
-	watched_ = link.watched();
+	session_.start(link);
 	lowat_.store(ring_.size / 2, std::memory_order_relaxed);
 	reset();
 }
@@ -28,7 +28,7 @@ void ring_writer::reset() noexcept
 	wish(0);
 	reserved_ = 0;
 	again_ = false;
-	may_ = false;
+	session_.forget();
 	live_.store(false, std::memory_order_relaxed);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
 	cons_.store(ring_.cons, std::memory_order_relaxed);
@@ -44,11 +44,10 @@ int ring_writer::refresh() noexcept
 
 ssize_t ring_writer::check(std::uint64_t want) noexcept
 {
-	/* Before the session is looked at: what changes meanwhile is seen later. */
-	const auto seen = words_now();
+	const auto before = session_.now();
 	const unsigned todo = link_->sync_tx(ring_, want);
 
-	may_ = false;
+	session_.forget();
 	live_.store(ring_.live, std::memory_order_relaxed);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
 	if (link_->error())
@@ -57,18 +56,14 @@ ssize_t ring_writer::check(std::uint64_t want) noexcept
 		return -EPIPE;
 	if (todo & KVMCHAN_HOLD)
 		return -EAGAIN;
-	may_ = true;
-	seen_ = seen;
+	session_.remember(before);
 	return refresh();
 }
 
-/* The session, where it may have changed: a writer shall hear of its peer's death early. */
-ssize_t ring_writer::check_for(std::uint64_t room) noexcept
+/* A writer shall hear of its peer's death early. */
+ssize_t ring_writer::check_if_changed() noexcept
 {
-	reserved_ = 0;
-	if (unchanged() && !kvmchan_tx_refresh(&ring_) && kvmchan_tx_free(&ring_) >= room)
-		return 0;
-	return check(0);
+	return unchanged() && !kvmchan_tx_refresh(&ring_) ? 0 : check(0);
 }
 
 /* The record and its head, @p at bytes past the end. */
@@ -96,7 +91,8 @@ ssize_t ring_writer::put(std::span<const std::byte> from) noexcept
 {
 	std::size_t done = 0;
 
-	if (const ssize_t error = check_for(1))
+	reserved_ = 0;
+	if (const ssize_t error = check_if_changed())
 		return error;
 	while (done < from.size()) {
 		const std::size_t wish = std::min(from.size() - done, copy_chunk);
@@ -127,7 +123,8 @@ ssize_t ring_writer::put_record(std::span<const std::byte> record) noexcept
 
 	if (record.size() > max_record())
 		return -EMSGSIZE;
-	if (const ssize_t error = check_for(space))
+	reserved_ = 0;
+	if (const ssize_t error = check_if_changed())
 		return error;
 	if (kvmchan_tx_free(&ring_) < space)
 		return full(space);
@@ -153,7 +150,8 @@ ssize_t ring_writer::put_records(std::span<const iovec> records) noexcept
 		return error;
 	const std::uint64_t first = kvmchan_record_space(records.front().iov_len);
 
-	if (const ssize_t error = check_for(first))
+	reserved_ = 0;
+	if (const ssize_t error = check_if_changed())
 		return error;
 	if (kvmchan_tx_free(&ring_) < first)
 		return full(first);
@@ -181,13 +179,14 @@ int ring_writer::reserve(std::uint64_t least, std::span<std::byte> &window) noex
 	if (least > most())
 		return packet_ ? -EMSGSIZE : -ERANGE;
 	const std::uint64_t need = space_of(least);
-	const ssize_t error = check(0);
+	/* A reader may wait for as much: both would sleep for ever. */
+	const bool too_much = !packet_ && need > ring_.size / 2;
+	const ssize_t error = too_much ? check(0) : check_if_changed();
 
 	if (error && error != -EAGAIN)
 		return static_cast<int>(error);
 	if (error || kvmchan_tx_free(&ring_) < need) {
-		/* A reader may wait for as much: both would sleep for ever. */
-		if (!packet_ && need > ring_.size / 2)
+		if (too_much)
 			return -ERANGE;
 		wish(need);
 		return static_cast<int>(error ? error : full(need));

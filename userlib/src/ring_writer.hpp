@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "ring_link.hpp"
+#include "session_watch.hpp"
 #include "shared_format.hpp"
 
 namespace kvmchan::detail {
@@ -42,6 +43,8 @@ public:
 	 * Returns 1 try again, 0 nothing but a wake-up helps, or an error.
 	 */
 	int arm(std::uint64_t want) noexcept;
+	/** The session may have changed: the next call looks. */
+	void doubt() noexcept { session_.forget(); }
 
 	/** The ring, mapped two times in a row, for the functions that follow. */
 	void show(std::span<std::byte> twice) noexcept { view_ = twice.data(); }
@@ -89,17 +92,13 @@ public:
 
 private:
 	ssize_t check(std::uint64_t want) noexcept;
-	ssize_t check_for(std::uint64_t room) noexcept;
+	ssize_t check_if_changed() noexcept;
 	ssize_t full(std::uint64_t room) noexcept;
 	int refresh() noexcept;
 	void publish(std::uint64_t length) noexcept;
 	void fill_record(std::uint64_t at, std::span<const std::byte> record) noexcept;
 	std::uint64_t most() const noexcept { return packet_ ? max_record() : ring_.size; }
 	bool unchanged() const noexcept;
-	std::array<std::uint64_t, std::tuple_size_v<session_words>> words_now() const noexcept
-	{
-		return {kvmchan_load(watched_[0]), kvmchan_load(watched_[1]), kvmchan_load(watched_[2])};
-	}
 	void open_window(std::span<std::byte> &window) noexcept;
 	void wish(std::uint64_t room) noexcept { wish_.store(room, std::memory_order_relaxed); }
 
@@ -110,10 +109,8 @@ private:
 	/* Nothing was committed since the last reserve: whoever reserves again wants more. */
 	bool again_ = false;
 	bool packet_ = false;
-	/* We may write, as long as the session is what it was. */
-	bool may_ = false;
-	session_words watched_{};
-	std::array<std::uint64_t, std::tuple_size_v<session_words>> seen_{};
+	/* A session in which we may write. */
+	session_watch session_;
 	std::span<std::byte> data_;
 	direction_counters counters_;
 	std::atomic<std::uint64_t> lowat_{1};
@@ -136,7 +133,7 @@ inline void ring_writer::publish(std::uint64_t length) noexcept
 
 inline bool ring_writer::unchanged() const noexcept
 {
-	return may_ && link_->clear(KVMCHAN_LINK_NO_WRITER) && words_now() == seen_;
+	return link_->clear(KVMCHAN_LINK_NO_WRITER) && session_.same();
 }
 
 inline void ring_writer::open_window(std::span<std::byte> &window) noexcept
