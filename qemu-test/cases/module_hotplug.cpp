@@ -89,6 +89,24 @@ TEST_F(module_hotplug, unbinds_under_sleepers_and_binds_again)
 	}
 }
 
+TEST_F(module_hotplug, tells_a_guarded_program_that_its_window_is_gone)
+{
+	const region memory{dir() / "region", 4 << 20, slots()};
+	auto &g = boot({.root_ports = {{.id = "rp"}}});
+	for (int round = 0; round < 2; ++round) {
+		g.hotplug(memory.plain("hot", "rp"));
+		g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 3 ]; do usleep 10000; done");
+		auto holder = g.spawn("exec /tests/window_holder");
+		holder.wait_output("mapped");
+		g.unplug("hot");
+		holder.write_stdin("touch\n");
+		const auto r = holder.wait();
+		EXPECT_EQ(r.exit, 0) << r.err;
+		EXPECT_EQ(r.out, "mapped\ncommit: No such device\nreserve: No such device\n"
+		                 "peek: No such device\nreconnect: No such device\n");
+	}
+}
+
 TEST_F(module_hotplug, keeps_the_module_while_a_file_is_open)
 {
 	const region memory{dir() / "region", 4 << 20, slots()};

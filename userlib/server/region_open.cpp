@@ -70,7 +70,7 @@ void region_service::open_memory()
 		throw std::system_error{ec, "memory \"" + config_.memory_name + "\": another server manages it"};
 	if (ec)
 		throw std::system_error{ec, "locking the memory of region \"" + config_.name + "\""};
-	owns_memory_ = memory_.created();
+	owns_memory_ = memory_.created() && !config_.keep_memory;
 	share_memory();
 }
 
@@ -79,7 +79,9 @@ void region_service::share_memory()
 {
 	std::error_code ec;
 
-	guard_ = memory_guard{memory_};
+	/* Who truncates it ends nobody but the region. */
+	if (!memory_.sealed())
+		guard_ = detail::mapping_guard{memory_.bytes(), memory_error_};
 	memory_fd_ = std::make_shared<const unique_fd>(reopen(memory_.fd(), ec));
 	if (ec)
 		throw std::system_error{ec, "reopening the memory of region \"" + config_.name + "\""};

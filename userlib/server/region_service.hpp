@@ -3,6 +3,7 @@
 #ifndef KVMCHAN_SERVER_REGION_SERVICE_HPP
 #define KVMCHAN_SERVER_REGION_SERVICE_HPP
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,8 +24,8 @@
 #include "manager.hpp"
 #include "manager_lock.hpp"
 #include "manager_reaper.hpp"
+#include "mapping_guard.hpp"
 #include "memory.hpp"
-#include "memory_guard.hpp"
 #include "peer_table.hpp"
 
 namespace kvmchan {
@@ -129,10 +130,11 @@ private:
 	access_list access_;
 	access_list control_access_;
 	memory memory_;
-	memory_guard guard_;
+	std::atomic<int> memory_error_{0};
+	detail::mapping_guard guard_;
 	ivshmem::shared_fd memory_fd_;
 	manager_lock lock_;
-	bool owns_memory_ = false;
+	bool owns_memory_ = false;	/* its name goes when we end */
 	std::optional<manager> table_;
 	std::optional<manager_reaper> reaper_;
 	peer_table peers_;

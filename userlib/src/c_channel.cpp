@@ -10,7 +10,8 @@ using namespace kvmchan::detail;
 
 namespace {
 
-constexpr unsigned known_flags = KVMCHAN_NONBLOCK | KVMCHAN_READ_ONLY | KVMCHAN_WRITE_ONLY | KVMCHAN_SIDE;
+constexpr unsigned known_flags =
+	KVMCHAN_NONBLOCK | KVMCHAN_READ_ONLY | KVMCHAN_WRITE_ONLY | KVMCHAN_SIDE | KVMCHAN_GUARD;
 
 bool read_options(const kvmchan_channel_options *from, channel_options &to) noexcept
 {
@@ -22,6 +23,7 @@ bool read_options(const kvmchan_channel_options *from, channel_options &to) noex
 	to.read = !(given.flags & KVMCHAN_WRITE_ONLY);
 	to.write = !(given.flags & KVMCHAN_READ_ONLY);
 	to.side = given.flags & KVMCHAN_SIDE ? static_cast<int>(std::min(given.side, 2U)) : -1;
+	to.guard = given.flags & KVMCHAN_GUARD;
 	to.rx_lowat = given.lowat.rx;
 	to.tx_lowat = given.lowat.tx;
 	if (given.busy_poll_ns)

@@ -42,6 +42,8 @@ struct channel_options {
 	std::uint64_t tx_lowat = 0;
 	/** How long a reader looks before it sleeps, where that pays; 0: not at all. Not for a node. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{KVMCHAN_SPIN_DEFAULT_US};
+	/** Guest: windows that the device leaves behind are ENODEV and not SIGBUS. */
+	bool guard = false;
 };
 
 /** What was counted since the end was opened (in a guest: since the module came). */

@@ -59,7 +59,7 @@ std::unique_ptr<channel_end> channel_end::open_device(const std::string &device,
 }
 
 guest_channel::guest_channel(unique_fd node, const std::string &path, const channel_options &options)
-	: ring_channel{options.nonblocking, options.busy_poll}, node_{std::move(node)}, link_{node_.get()}
+	: ring_channel{options.nonblocking, options.busy_poll}, node_{std::move(node)}, link_{node_.get(), options.guard}
 {
 	kvmchan_info what{};
 

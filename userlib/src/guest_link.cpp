@@ -27,48 +27,48 @@ void touch(std::span<const std::byte> pages) noexcept
 
 } // namespace
 
-int guest_link::map_indices() noexcept
+/* All of it, and brought in; or nothing. */
+int guest_link::map(guarded_mapping &into, std::uint64_t offset, std::size_t size, bool writable) noexcept
 {
 	std::error_code ec;
+	guarded_mapping made;
 
-	if (peer_index_.bytes().data())
-		return 0;
-	mapping own{node_, KVMCHAN_MMAP_OWN_INDEX, sizeof(kvmchan_index_page), true, ec};
-
+	made.at = mapping{node_, offset, size, writable, ec};
 	if (ec)
 		return -ec.value();
-	mapping peer{node_, KVMCHAN_MMAP_PEER_INDEX, sizeof(kvmchan_index_page), false, ec};
-
-	if (ec)
-		return -ec.value();
-	own_index_ = std::move(own);
-	peer_index_ = std::move(peer);
-	touch(own_index_.bytes());
-	touch(peer_index_.bytes());
+	try {
+		if (guard_)
+			made.guard = mapping_guard{made.at.bytes(), error_};
+	} catch (const std::system_error &error) {
+		return -error.code().value();
+	}
+	touch(made.at.bytes());
+	into = std::move(made);
 	return 0;
+}
+
+int guest_link::map_indices() noexcept
+{
+	if (peer_index_.at.bytes().data())
+		return 0;
+	if (const int error = map(own_index_, KVMCHAN_MMAP_OWN_INDEX, sizeof(kvmchan_index_page), true))
+		return error;
+	return map(peer_index_, KVMCHAN_MMAP_PEER_INDEX, sizeof(kvmchan_index_page), false);
 }
 
 int guest_link::take(direction which, std::size_t size) noexcept
 {
-	const bool reads = which == direction::rx;
-	std::error_code ec;
-
 	if (const int error = call_ioctl(node_, KVMCHAN_IOC_MAP_RINGS, ring_of(which)))
 		return error;
 	if (const int error = map_indices())
 		return error;
-	mapping view{node_, reads ? KVMCHAN_MMAP_RX : KVMCHAN_MMAP_TX, 2 * size, !reads, ec};
-
-	if (ec)
-		return -ec.value();
-	touch(view.bytes());
-	(reads ? rx_view_ : tx_view_) = std::move(view);
-	return 0;
+	return which == direction::rx ? map(rx_view_, KVMCHAN_MMAP_RX, 2 * size, false)
+	                              : map(tx_view_, KVMCHAN_MMAP_TX, 2 * size, true);
 }
 
 std::span<std::byte> guest_link::view(direction which) const noexcept
 {
-	return (which == direction::rx ? rx_view_ : tx_view_).bytes();
+	return (which == direction::rx ? rx_view_ : tx_view_).at.bytes();
 }
 
 /* Errors of the driver are about the session or the device: they stay. */
@@ -86,8 +86,8 @@ int guest_link::begin(kvmchan_rx &rx) noexcept
 {
 	rx = {};
 	rx.size = view(direction::rx).size() / 2;
-	rx.own = reinterpret_cast<kvmchan_index_page *>(own_index_.bytes().data());
-	rx.peer = reinterpret_cast<const kvmchan_index_page *>(peer_index_.bytes().data());
+	rx.own = reinterpret_cast<kvmchan_index_page *>(own_index_.at.bytes().data());
+	rx.peer = reinterpret_cast<const kvmchan_index_page *>(peer_index_.at.bytes().data());
 	sync_rx(rx, 0);
 	return -error();
 }
@@ -98,8 +98,8 @@ int guest_link::begin(kvmchan_tx &tx) noexcept
 
 	tx = {};
 	tx.size = view(direction::tx).size() / 2;
-	tx.own = reinterpret_cast<kvmchan_index_page *>(own_index_.bytes().data());
-	tx.peer = reinterpret_cast<const kvmchan_index_page *>(peer_index_.bytes().data());
+	tx.own = reinterpret_cast<kvmchan_index_page *>(own_index_.at.bytes().data());
+	tx.peer = reinterpret_cast<const kvmchan_index_page *>(peer_index_.at.bytes().data());
 	if (const int error = rings(now))
 		return error;
 	tx.prod = now.tx_prod;

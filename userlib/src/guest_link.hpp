@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "mapping_guard.hpp"
 #include "memory.hpp"
 #include "ring_link.hpp"
 
@@ -18,8 +19,8 @@ namespace kvmchan::detail {
  */
 class guest_link final : public ring_link {
 public:
-	/** @p node stays the caller's. */
-	explicit guest_link(int node) noexcept : node_{node} {}
+	/** @p node stays the caller's. @p guard: what is mapped and taken away is ENODEV and not SIGBUS. */
+	guest_link(int node, bool guard) noexcept : node_{node}, guard_{guard} {}
 
 	/**
 	 * Takes a direction's ring out of the driver's hands, for as long as the
@@ -50,14 +51,22 @@ public:
 	void add_flags(std::uint64_t flags) noexcept { flags_.fetch_or(flags, std::memory_order_relaxed); }
 
 private:
+	/** A mapping, and what becomes of it when the device goes. */
+	struct guarded_mapping {
+		mapping at;
+		mapping_guard guard;
+	};
+
+	int map(guarded_mapping &into, std::uint64_t offset, std::size_t size, bool writable) noexcept;
 	int map_indices() noexcept;
 	int rings(kvmchan_rings &request) noexcept;
 
 	int node_;
-	mapping own_index_;
-	mapping peer_index_;
-	mapping rx_view_;
-	mapping tx_view_;
+	bool guard_;
+	guarded_mapping own_index_;
+	guarded_mapping peer_index_;
+	guarded_mapping rx_view_;
+	guarded_mapping tx_view_;
 	/* Nobody's shared memory: it moves when the driver says that nobody reads. */
 	__le64 kicked_in_vain_ = 0;
 };

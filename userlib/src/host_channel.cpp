@@ -178,7 +178,7 @@ std::error_code host_channel::show_ring(ring_view &view, unsigned side) noexcept
 	ring_view made{where.fd(), slot.data[side], slot.data_size[side], side == link_->slot().side(), ec};
 
 	if (!ec && where.guarded())
-		made.guard(where.bytes(), ec);
+		made.guard(link_->error_word(), ec);
 	if (!ec)
 		view = std::move(made);
 	return ec;

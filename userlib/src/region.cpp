@@ -4,7 +4,6 @@
 #include <cerrno>
 
 #include "failure.hpp"
-#include "region_guard.hpp"
 
 namespace kvmchan::detail {
 namespace {
@@ -72,23 +71,9 @@ std::shared_ptr<region> region::adopt(unique_fd fd, const region_options &option
 region::region(memory mem, std::unique_ptr<region_bells> bells, const region_options &options)
 	: memory_{std::move(mem)}, bells_{std::move(bells)}
 {
-	if (options.guard && !memory_.sealed()) {
-		guard_mapping(memory_.bytes());
-		guarded_ = true;
-	}
-	try {
-		snapshot_ = std::make_shared<const region_snapshot>(region_snapshot::take(memory_.bytes()));
-	} catch (...) {
-		if (guarded_)
-			unguard_mapping(memory_.bytes());
-		throw;
-	}
-}
-
-region::~region()
-{
-	if (guarded_)
-		unguard_mapping(memory_.bytes());
+	if (options.guard && !memory_.sealed())
+		guard_ = mapping_guard{memory_.bytes(), error_};
+	snapshot_ = std::make_shared<const region_snapshot>(region_snapshot::take(memory_.bytes()));
 }
 
 std::shared_ptr<const region_snapshot> region::snapshot() const
@@ -109,11 +94,6 @@ std::shared_ptr<const region_snapshot> region::refresh()
 
 	snapshot_ = fresh;
 	return fresh;
-}
-
-bool region::memory_lost() const noexcept
-{
-	return guarded_ && mapping_lost(memory_.bytes());
 }
 
 } // namespace kvmchan::detail

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "memory.hpp"
+#include "mapping_guard.hpp"
 #include "region_bells.hpp"
 #include "region_snapshot.hpp"
 
@@ -41,14 +42,13 @@ public:
 	static std::shared_ptr<region> adopt(unique_fd fd, const region_options &options = {});
 
 	region(memory mem, std::unique_ptr<region_bells> bells, const region_options &options);
-	~region();
 	region(const region &) = delete;
 	region &operator=(const region &) = delete;
 
 	std::span<std::byte> bytes() const noexcept { return memory_.bytes(); }
 	int fd() const noexcept { return memory_.fd(); }
 	bool sealed() const noexcept { return memory_.sealed(); }
-	bool guarded() const noexcept { return guarded_; }
+	bool guarded() const noexcept { return static_cast<bool>(guard_); }
 	/** Null when the region was not attached through a server. */
 	region_bells *bells() const noexcept { return bells_.get(); }
 
@@ -57,12 +57,13 @@ public:
 	/** Takes a new snapshot if the generation moved. Throws as take() does. */
 	std::shared_ptr<const region_snapshot> refresh();
 
-	/** False once an access to the memory failed (truncated, with guard). */
-	bool memory_lost() const noexcept;
+	/** An access to the memory failed (truncated, with guard). */
+	bool memory_lost() const noexcept { return error_.load(std::memory_order_acquire) != 0; }
 
 private:
 	memory memory_;
-	bool guarded_ = false;
+	std::atomic<int> error_{0};
+	mapping_guard guard_;
 	std::unique_ptr<region_bells> bells_;
 	mutable std::mutex mutex_;
 	std::shared_ptr<const region_snapshot> snapshot_; /* under mutex_ */

@@ -42,6 +42,8 @@ public:
 
 	/** 0, or the errno value (positive) that ended both directions for good. */
 	int error() const noexcept { return error_.load(std::memory_order_acquire); }
+	/** For a guard of the memory, which says ENODEV. */
+	std::atomic<int> &error_word() noexcept { return error_; }
 	/** The KVMCHAN_LINK_NO_* that this end has set. */
 	std::uint64_t flags() const noexcept { return flags_.load(std::memory_order_relaxed); }
 	/** No error, and the direction that @p stop ends was not ended here. */

@@ -118,8 +118,9 @@ ssize_t ring_reader::copy(std::span<std::byte> to) noexcept
 		done += n;
 	}
 	tally(counters_.bytes, done);
-	if (!done && ring_.error)
-		return -link_->error();
+	/* The memory was taken away meanwhile: these are no bytes of the peer. */
+	if (const int error = link_->error(); error == ENODEV || (!done && ring_.error))
+		return -error;
 	return static_cast<ssize_t>(done);
 }
 

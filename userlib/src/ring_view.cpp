@@ -6,8 +6,6 @@
 
 #include <sys/mman.h>
 
-#include "region_guard.hpp"
-
 namespace kvmchan::detail {
 
 ring_view::ring_view(int fd, std::uint64_t offset, std::size_t size, bool writable, std::error_code &ec) noexcept
@@ -34,7 +32,7 @@ ring_view::ring_view(int fd, std::uint64_t offset, std::size_t size, bool writab
 
 ring_view::ring_view(ring_view &&other) noexcept
 	: data_{std::exchange(other.data_, nullptr)}, size_{std::exchange(other.size_, 0)},
-	  guarded_{std::exchange(other.guarded_, false)}
+	  guard_{std::move(other.guard_)}
 {
 }
 
@@ -44,31 +42,28 @@ ring_view &ring_view::operator=(ring_view &&other) noexcept
 		reset();
 		data_ = std::exchange(other.data_, nullptr);
 		size_ = std::exchange(other.size_, 0);
-		guarded_ = std::exchange(other.guarded_, false);
+		guard_ = std::move(other.guard_);
 	}
 	return *this;
 }
 
-void ring_view::guard(std::span<std::byte> whole, std::error_code &ec) noexcept
+void ring_view::guard(std::atomic<int> &error, std::error_code &ec) noexcept
 {
 	try {
-		guard_part(bytes(), whole);
-		guarded_ = true;
+		guard_ = mapping_guard{bytes(), error};
 		ec.clear();
-	} catch (const std::system_error &error) {
-		ec = error.code();
+	} catch (const std::system_error &refused) {
+		ec = refused.code();
 	}
 }
 
 void ring_view::reset() noexcept
 {
-	if (guarded_)
-		unguard_mapping(bytes());
+	guard_.reset();
 	if (data_)
 		::munmap(data_, size_);
 	data_ = nullptr;
 	size_ = 0;
-	guarded_ = false;
 }
 
 } // namespace kvmchan::detail

@@ -3,10 +3,13 @@
 #ifndef KVMCHAN_RING_VIEW_HPP
 #define KVMCHAN_RING_VIEW_HPP
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <system_error>
+
+#include "mapping_guard.hpp"
 
 namespace kvmchan::detail {
 
@@ -24,14 +27,14 @@ public:
 	std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
 	explicit operator bool() const noexcept { return data_; }
 
-	/** Turns a SIGBUS in it into the loss of @p whole, which is guarded. */
-	void guard(std::span<std::byte> whole, std::error_code &ec) noexcept;
+	/** Turns a SIGBUS in it into ENODEV in @p error, which lives longer: see mapping_guard. */
+	void guard(std::atomic<int> &error, std::error_code &ec) noexcept;
 	void reset() noexcept;
 
 private:
 	std::byte *data_ = nullptr;
 	std::size_t size_ = 0;
-	bool guarded_ = false;
+	mapping_guard guard_;
 };
 
 } // namespace kvmchan::detail

@@ -65,6 +65,8 @@ struct channel_options {
 	std::uint64_t tx_lowat = 0;
 	/** How long an end that moves its rings itself looks before it sleeps, where that mostly pays; 0: never. */
 	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{50};
+	/** Guest: see KVMCHAN_GUARD. */
+	bool guard = false;
 };
 
 /** A record that was received. */
@@ -391,7 +393,8 @@ private:
 
 		c.struct_size = sizeof(c);
 		c.flags = (options.non_blocking ? KVMCHAN_NONBLOCK : 0U) | (options.read ? 0U : KVMCHAN_WRITE_ONLY) |
-		          (options.write ? 0U : KVMCHAN_READ_ONLY) | (options.side ? KVMCHAN_SIDE : 0U);
+		          (options.write ? 0U : KVMCHAN_READ_ONLY) | (options.side ? KVMCHAN_SIDE : 0U) |
+		          (options.guard ? KVMCHAN_GUARD : 0U);
 		c.side = options.side.value_or(0);
 		c.lowat = {options.rx_lowat, options.tx_lowat};
 		c.busy_poll_ns = options.busy_poll.count() > 0 ? options.busy_poll.count() : -1;

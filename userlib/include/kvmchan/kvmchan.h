@@ -171,6 +171,12 @@ struct kvmchan_channel;
 #define KVMCHAN_WRITE_ONLY (1u << 2)
 /* Host: take the side that `side` says, and none but that. */
 #define KVMCHAN_SIDE (1u << 3)
+/*
+ * Guest: what KVMCHAN_REGION_GUARD, which goes for channels on the host, is for
+ * regions: -ENODEV and not SIGBUS when the device is unplugged, or the channel
+ * removed, under a ring that is mapped here.
+ */
+#define KVMCHAN_GUARD (1u << 4)
 
 struct kvmchan_channel_options {
 	size_t struct_size;
@@ -262,10 +268,12 @@ KVMCHAN_API ssize_t kvmchan_channel_recv_many(struct kvmchan_channel *channel, s
  * The ring itself, mapped two times in a row, so that no window is in two
  * pieces. The first call of a direction maps it: -ENOMEM, -ENOTSUP (memory of
  * huge pages), -ENOSPC (with KVMCHAN_REGION_GUARD: too many mappings are
- * guarded) are about that, and the channel goes on as before. In a guest the
- * end must be open for both directions (-EACCES), and from then on the node
- * itself gives -EBUSY in this direction to whoever reads or writes it without
- * the library. Touching the ring when the device is unplugged just then is SIGBUS.
+ * guarded; likewise KVMCHAN_GUARD) are about that, and the channel goes on as
+ * before. In a guest the end must be open for both directions (-EACCES), and
+ * from then on the node itself gives -EBUSY in this direction to whoever reads
+ * or writes it without the library. Touching the ring after the device was
+ * unplugged is SIGBUS; with KVMCHAN_GUARD it shows zeros, and -ENODEV comes from
+ * the next call.
  *
  * Other calls of the same direction may come between; those that read or write
  * end the window (commit and consume say -EINVAL then). A window is valid until
