@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "exec_fds.hpp"
+#include "named_memory.hpp"
 
 namespace kvmchan {
 namespace {
@@ -179,27 +181,46 @@ void handover::sort_into_regions(server_state state, fd_bag &received)
 	}
 }
 
+void handover::fit(const std::vector<region_shape> &wanted)
+{
+	for (inherited_region &region : std::exchange(regions_, {})) {
+		const region_shape &was = region.state.shape;
+		const auto is_named = [&](const region_shape &shape) { return shape.name == was.name; };
+
+		if (std::find(wanted.begin(), wanted.end(), was) != wanted.end()) {
+			regions_.push_back(std::move(region));
+			continue;
+		}
+		if (std::any_of(wanted.begin(), wanted.end(), is_named))
+			spdlog::warn("region {}: its size, vectors, memory, socket or VMs are not what they were: "
+			             "those who were connected have to connect again", was.name);
+		else
+			spdlog::info("region {}: it is not configured any more, and ends", was.name);
+		end(std::move(region));
+	}
+}
+
+void handover::end(inherited_region region) noexcept
+{
+	const region_state &state = region.state;
+
+	if (state.made_memory)
+		remove_named_memory(static_cast<memory_kind>(state.shape.memory), state.shape.memory_name);
+	region.fds.clear();
+	drop(state.tag);
+}
+
 std::optional<inherited_region> handover::take(const region_shape &shape)
 {
-	const auto found = std::find_if(regions_.begin(), regions_.end(), [&](const inherited_region &region) {
-		return region.state.shape.name == shape.name;
-	});
+	const auto found = std::find_if(regions_.begin(), regions_.end(),
+	                                [&](const inherited_region &region) { return region.state.shape == shape; });
 
 	if (found == regions_.end())
 		return std::nullopt;
 	std::optional<inherited_region> region{std::move(*found)};
 
 	regions_.erase(found);
-	if (region->state.shape == shape)
-		return region;
-	spdlog::warn("region {}: its size, vectors, memory, socket or VMs are not what they were: "
-	             "those who were connected have to connect again", shape.name);
-
-	const unsigned tag = region->state.tag;
-
-	region.reset();
-	drop(tag);
-	return std::nullopt;
+	return region;
 }
 
 template <typename Which>

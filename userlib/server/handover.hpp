@@ -35,7 +35,13 @@ public:
 	/** Did this very process leave it, under its former program? */
 	bool same_process() const noexcept { return same_process_; }
 
-	/** The region that fits; once. */
+	/**
+	 * Ends what nobody will take: every region that is not of a shape in
+	 * @p wanted, as the former server would have ended it. Before any is opened:
+	 * the new ones may want the same sockets and names.
+	 */
+	void fit(const std::vector<region_shape> &wanted);
+	/** The region of that shape; once. */
 	std::optional<inherited_region> take(const region_shape &shape);
 	/**
 	 * What the store holds of a region that could not be taken is closed, the
@@ -44,8 +50,6 @@ public:
 	void drop(unsigned tag) noexcept;
 	/** Was something left that could not be taken? */
 	bool dropped() const noexcept { return dropped_; }
-	/** Closes what nobody has taken. */
-	void discard() noexcept { regions_.clear(); }
 	/** A tag that no region has or has had. */
 	unsigned new_tag() noexcept { return next_tag_++; }
 
@@ -82,6 +86,7 @@ private:
 	void receive_all();
 	void choose_state(fd_bag &received);
 	void sort_into_regions(server_state state, fd_bag &received);
+	void end(inherited_region region) noexcept;
 	bool fits_store(const fd_names &fds);
 	bool store(const std::string &name, int fd) noexcept;
 	void remove(const std::string &name) noexcept;

@@ -53,7 +53,7 @@ struct region_shape {
 struct region_state {
 	region_shape shape;
 	unsigned tag = 0;			/* begins the names of its descriptors */
-	bool made_memory = false;
+	bool made_memory = false;		/* its name goes with the region */
 	std::uint64_t tick = 0;
 	std::uint16_t next_id = 0;
 	std::vector<std::pair<std::uint16_t, std::uint64_t>> resting;

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "doorbell.hpp"
+#include "named_memory.hpp"
 
 namespace kvmchan {
 namespace {
@@ -64,15 +65,8 @@ void region_service::stop() noexcept
 		return;
 	if (table_)
 		table_->announce(false);
-
-	std::error_code ec;
-
-	if (owns_memory_ && !config_.keep_memory) {
-		if (config_.memory == memory_kind::shm)
-			memory::unlink_shm(config_.memory_name, ec);
-		else if (config_.memory == memory_kind::file)
-			std::filesystem::remove(config_.memory_name, ec);
-	}
+	if (owns_memory_)
+		remove_named_memory(config_.memory, config_.memory_name);
 	reaper_.reset();
 	table_.reset();
 	guard_ = {};
@@ -327,7 +321,7 @@ void region_service::ring_all()
 
 void region_service::scan_locks()
 {
-	if (guard_.lost() && !std::exchange(loss_said_, true))
+	if (memory_error_ && !std::exchange(loss_said_, true))
 		spdlog::error("region {}: somebody truncated its memory, and it is lost: restart the server", config_.name);
 
 	const std::size_t before = reaper_->deaths();

@@ -106,11 +106,15 @@ slot_config parse_slot(const json &request)
 
 server::server(server_config config, handover *with) : handover_{with}
 {
+	std::vector<region_shape> shapes;
+
 	complete(config);
 	for (const region_config &region : config.regions)
-		open_region(region);
+		shapes.push_back(region_service::shape_of(region));
 	if (handover_)
-		handover_->discard();
+		handover_->fit(shapes);
+	for (const region_config &region : config.regions)
+		open_region(region);
 }
 
 void server::open_region(const region_config &config)

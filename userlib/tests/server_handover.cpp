@@ -354,6 +354,38 @@ TEST_F(server_handover, a_file_with_a_mistake_is_refused)
 	EXPECT_EQ(times_said("have to connect again"), 1U) << output();
 }
 
+/* The same name, but another size; and then no such region at all. */
+TEST_F(server_handover, memory_with_a_name_goes_with_its_region)
+{
+	const auto file = directory_ / "kvmchan.toml";
+	const auto object = directory_ / "memory", other = directory_ / "other";
+	const auto write = [&](const std::string &name, const std::string &size, const std::filesystem::path &path) {
+		std::ofstream{file} << "[[region]]\nname = \"" << name << "\"\nsize = \"" << size << "\"\nsocket = \"" << socket_
+		                    << "\"\nmemory = \"file\"\npath = \"" << path.string() << "\"\n";
+	};
+
+	write("r", "1M", object);
+	start({KVMCHAN_TOOL, "serve", "-v", "-F", "-q", "-c", file.string()}, false);
+	EXPECT_EQ(std::filesystem::file_size(object), 1U << 20);
+	ASSERT_TRUE(run_again());
+	EXPECT_TRUE(std::filesystem::exists(object)) << "it went on, and its memory went";
+
+	write("r", "2M", object);
+	ask({{"cmd", "restart"}});
+	EXPECT_TRUE(eventually([&] { return times_said("have to connect again") == 1; })) << output();
+	ASSERT_TRUE(wait_until_served()) << output();
+	EXPECT_EQ(std::filesystem::file_size(object), 2U << 20);
+
+	write("s", "1M", other);
+	ask({{"cmd", "restart"}});
+	EXPECT_TRUE(eventually([&] { return times_said("not configured any more") == 1; })) << output();
+	ASSERT_TRUE(wait_until_served()) << output();
+	EXPECT_FALSE(std::filesystem::exists(object)) << "left behind";
+	EXPECT_TRUE(std::filesystem::exists(other));
+	EXPECT_EQ(server_->end(SIGTERM), 0);
+	EXPECT_FALSE(std::filesystem::exists(other));
+}
+
 TEST_F(server_handover, in_the_background_with_its_pid_file)
 {
 	const std::string pid_path = (directory_ / "pid").string();
