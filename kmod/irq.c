@@ -49,7 +49,7 @@ static void kvmchan_vector_throttle(struct kvmchan_vector *v)
 {
 	struct kvmchan_channel *ch;
 
-	disable_irq_nosync(pci_irq_vector(v->kd->pdev, v->index));
+	disable_irq_nosync(v->irq);
 	WRITE_ONCE(v->masked, true);
 	dev_warn_ratelimited(&v->kd->pdev->dev,
 			     "vector %u is rung without cause: masked for %u ms\n",
@@ -69,7 +69,7 @@ static void kvmchan_vector_unmask(struct work_struct *work)
 						struct kvmchan_vector, unmask);
 
 	WRITE_ONCE(v->masked, false);
-	enable_irq(pci_irq_vector(v->kd->pdev, v->index));
+	enable_irq(v->irq);
 	/* What was rung meanwhile may have been lost. */
 	kvmchan_vector_check(v);
 	if (!v->index)
@@ -105,6 +105,8 @@ static void kvmchan_vector_init(struct kvmchan_device *kd, unsigned int i)
 
 	v->kd = kd;
 	v->index = i;
+	/* Looking it up takes a mutex, and the handler needs it. */
+	v->irq = pci_irq_vector(kd->pdev, i);
 	v->backoff = KVMCHAN_BACKOFF_MIN;
 	INIT_LIST_HEAD(&v->channels);
 	INIT_DELAYED_WORK(&v->unmask, kvmchan_vector_unmask);
@@ -124,8 +126,7 @@ static void kvmchan_irq_spread(struct kvmchan_device *kd)
 
 	for (i = 1; i < kd->vector_count; i++) {
 		cpu = cpumask_local_spread((i - 1) % num_online_cpus(), node);
-		irq_set_affinity_and_hint(pci_irq_vector(kd->pdev, i),
-					  cpumask_of(cpu));
+		irq_set_affinity_and_hint(kd->vectors[i].irq, cpumask_of(cpu));
 	}
 }
 
@@ -140,7 +141,7 @@ static int kvmchan_irq_request(struct kvmchan_device *kd, unsigned int count)
 	for (i = 0; i < count; i++)
 		kvmchan_vector_init(kd, i);
 	for (i = 0; i < count; i++) {
-		err = request_irq(pci_irq_vector(kd->pdev, i), kvmchan_irq, 0,
+		err = request_irq(kd->vectors[i].irq, kvmchan_irq, 0,
 				  kd->vectors[i].name, &kd->vectors[i]);
 		if (err)
 			goto err_free;
@@ -151,7 +152,7 @@ static int kvmchan_irq_request(struct kvmchan_device *kd, unsigned int count)
 
 err_free:
 	while (i--)
-		free_irq(pci_irq_vector(kd->pdev, i), &kd->vectors[i]);
+		free_irq(kd->vectors[i].irq, &kd->vectors[i]);
 	kfree(kd->vectors);
 	kd->vectors = NULL;
 	return err;
@@ -202,13 +203,12 @@ void kvmchan_irq_teardown(struct kvmchan_device *kd)
 		return;
 	for (i = 0; i < kd->vector_count; i++) {
 		struct kvmchan_vector *v = &kd->vectors[i];
-		unsigned int irq = pci_irq_vector(kd->pdev, i);
 
 		/* After this nothing can mask it and start the work again. */
-		disable_irq(irq);
+		disable_irq(v->irq);
 		cancel_delayed_work_sync(&v->unmask);
-		irq_update_affinity_hint(irq, NULL);
-		free_irq(irq, v);
+		irq_update_affinity_hint(v->irq, NULL);
+		free_irq(v->irq, v);
 	}
 	pci_free_irq_vectors(kd->pdev);
 	kfree(kd->vectors);

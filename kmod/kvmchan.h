@@ -57,6 +57,7 @@ struct kvmchan_memory {
  * struct kvmchan_vector - one MSI-X vector and the channels that it wakes
  * @kd:        device
  * @index:     vector number; 0 also means "the table changed"
+ * @irq:       Linux's number of it
  * @name:      as in /proc/interrupts
  * @channels:  list of struct kvmchan_channel, RCU; changed by the table work
  * @empty:     interrupts in a row that found no work
@@ -67,6 +68,7 @@ struct kvmchan_memory {
 struct kvmchan_vector {
 	struct kvmchan_device *kd;
 	unsigned int index;
+	unsigned int irq;
 	char name[32];
 	struct list_head channels;
 	unsigned int empty;
