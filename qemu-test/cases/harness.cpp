@@ -264,6 +264,8 @@ TEST(log_scan, finds_complaints)
 	EXPECT_THAT(kernel_complaints("rcu: INFO: rcu_preempt detected stalls on CPUs"), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("WARNING: possible circular locking dependency"), SizeIs(1));
+	EXPECT_THAT(kernel_complaints("BUG: KCSAN: data-race in kvmchan_rx_look / kvmchan_break"), SizeIs(1));
+	EXPECT_THAT(kernel_complaints("BUG: KCSAN: data-race in virtqueue_get_buf_ctx_split+0x5e/0x200"), IsEmpty());
 	EXPECT_EQ(last_lines("a\nb\nc\n", 2), "b\nc\n");
 	EXPECT_EQ(last_lines("a", 2), "a");
 }

@@ -104,16 +104,18 @@ void guest_case::check_logs()
 		const auto complaints = [&](const std::string &log, std::size_t from) {
 			const auto lines = kernel_complaints(std::string_view{log}.substr(std::min(from, log.size())));
 			seen.insert(seen.end(), lines.begin(), lines.end());
-			return std::ranges::any_of(lines, [&](const std::string &line) {
+			const auto first = std::ranges::find_if(lines, [&](const std::string &line) {
 				return std::ranges::none_of(expected_, [&](const expectation &each) {
 					return matches(line, each.regex);
 				});
 			});
+			return first == lines.end() ? std::string{} : *first;
 		};
-		const bool in_log = complaints(machine->dmesg(), since.dmesg);
-		const bool on_console = complaints(machine->console(), since.console);
-		if (in_log || on_console)
-			ADD_FAILURE() << "the kernel complained" << machine->tail();
+		const auto in_log = complaints(machine->dmesg(), since.dmesg);
+		const auto on_console = complaints(machine->console(), since.console);
+		if (!in_log.empty() || !on_console.empty())
+			ADD_FAILURE() << "the kernel complained, first: " << (in_log.empty() ? on_console : in_log)
+				      << machine->tail();
 	}
 	for (const auto &each : expected_) {
 		const bool came = std::ranges::any_of(
