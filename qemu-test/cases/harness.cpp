@@ -264,8 +264,10 @@ TEST(log_scan, finds_complaints)
 	EXPECT_THAT(kernel_complaints("rcu: INFO: rcu_preempt detected stalls on CPUs"), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("WARNING: possible circular locking dependency"), SizeIs(1));
-	EXPECT_THAT(kernel_complaints("BUG: KCSAN: data-race in kvmchan_rx_look / kvmchan_break"), SizeIs(1));
-	EXPECT_THAT(kernel_complaints("BUG: KCSAN: data-race in virtqueue_get_buf_ctx_split+0x5e/0x200"), IsEmpty());
+	const std::string race = "[ 2.0] BUG: KCSAN: data-race in tick_irq_enter / tick_nohz_idle_got_tick\n"
+	                         "[ 2.0] \n[ 2.0] write to 0x1 of 8 bytes by interrupt on cpu 1:\n";
+	EXPECT_THAT(kernel_complaints(race + "[ 2.0]  tick_irq_enter+0x3c/0x100\n[ 2.0] ========\n[ 2.1] kvmchan: up\n"), IsEmpty());
+	EXPECT_THAT(kernel_complaints(race + "[ 2.0]  kvmchan_irq+0x3c/0x100 [kvmchan]\n[ 2.0] ========\n"), SizeIs(1));
 	EXPECT_EQ(last_lines("a\nb\nc\n", 2), "b\nc\n");
 	EXPECT_EQ(last_lines("a", 2), "a");
 }

@@ -22,12 +22,8 @@ constexpr std::array<std::string_view, 27> bad_parts{
 	"nobody cared",
 };
 
-/*
- * Lines that contain such a part and mean nothing bad. Linux reads its virtio
- * rings, which QEMU writes, without telling KCSAN.
- */
-constexpr std::array<std::string_view, 4> harmless_parts{
-	"KCSAN: data-race in virtqueue_",
+/* Lines that contain such a part and mean nothing bad. */
+constexpr std::array<std::string_view, 3> harmless_parts{
 	"kmemleak: Kernel memory leak detector",
 	"kmemleak: Automatic memory scanning thread",
 	"Kernel command line:",
@@ -44,6 +40,16 @@ bool complains(std::string_view line)
 	return contains_any(line, bad_parts) && !contains_any(line, harmless_parts);
 }
 
+/*
+ * Linux has data races that KCSAN sees, in its timers and virtio rings for
+ * instance. A report, which ends with a double line, counts when the module is
+ * in one of its stacks.
+ */
+bool is_somebody_elses_race(std::string_view line, std::string_view rest)
+{
+	return line.find("BUG: KCSAN:") != line.npos && rest.substr(0, rest.find("=====")).find("[kvmchan]") == rest.npos;
+}
+
 } // namespace
 
 std::vector<std::string> kernel_complaints(std::string_view log)
@@ -54,9 +60,9 @@ std::vector<std::string> kernel_complaints(std::string_view log)
 		auto line = log.substr(0, end);
 		if (line.ends_with('\r'))
 			line.remove_suffix(1);
-		if (complains(line))
-			found.emplace_back(line);
 		log.remove_prefix(std::min(end + 1, log.size()));
+		if (complains(line) && !is_somebody_elses_race(line, log))
+			found.emplace_back(line);
 	}
 	return found;
 }
