@@ -31,11 +31,6 @@ using namespace harness;
 using namespace std::chrono_literals;
 using kvmchan::channel;
 
-bool is(const std::error_code &ec, std::errc what)
-{
-	return ec == what;
-}
-
 /** Uses a channel in all ways, over and over, whatever its peer does. */
 class victim {
 public:
@@ -50,8 +45,6 @@ public:
 	std::uint64_t violations() const { return violations_; }
 
 private:
-	using call = void (victim::*)(channel &, std::error_code &);
-
 	/* The table may be spoilt just now: then it cannot be opened. */
 	void live(const std::stop_token &stop)
 	{
@@ -73,11 +66,11 @@ private:
 		for (int left = 2000; left && !stop.stop_requested(); --left) {
 			std::error_code ec;
 			any_call(end, ec);
-			if (!ec || is(ec, std::errc::operation_would_block))
+			if (!ec || ec == std::errc::operation_would_block)
 				continue;
-			if (is(ec, std::errc::protocol_error))
+			if (ec == std::errc::protocol_error)
 				violated(end);
-			return !is(ec, std::errc::no_such_device);
+			return ec != std::errc::no_such_device;
 		}
 		return true;
 	}
@@ -100,9 +93,9 @@ private:
 		for (int i = 0; i < 3; ++i) {
 			std::error_code ec;
 			end.max_record() ? recv(end, ec) : read(end, ec);
-			EXPECT_TRUE(is(ec, std::errc::protocol_error) || is(ec, std::errc::no_such_device)) << ec.message();
+			EXPECT_TRUE(ec == std::errc::protocol_error || ec == std::errc::no_such_device) << ec.message();
 			end.max_record() ? send(end, ec) : write(end, ec);
-			EXPECT_TRUE(is(ec, std::errc::protocol_error) || is(ec, std::errc::no_such_device)) << ec.message();
+			EXPECT_TRUE(ec == std::errc::protocol_error || ec == std::errc::no_such_device) << ec.message();
 		}
 	}
 
@@ -116,7 +109,7 @@ private:
 		if (const auto record = end.recv(buffer_, ec)) {
 			EXPECT_LE(record->copied, buffer_.size());
 		}
-		if (is(ec, std::errc::message_size))
+		if (ec == std::errc::message_size)
 			ec.clear();
 	}
 	void send(channel &end, std::error_code &ec)
@@ -138,7 +131,7 @@ private:
 		std::memset(window.data(), 0x55, window.size());
 		if (!ec)
 			end.commit(std::min(window.size(), some()), ec);
-		if (is(ec, std::errc::result_out_of_range))
+		if (ec == std::errc::result_out_of_range)
 			ec.clear();
 	}
 	void wait(channel &end, std::error_code &ec)

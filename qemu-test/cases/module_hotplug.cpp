@@ -47,6 +47,10 @@ protected:
 	{
 		return {channel("reads", 4096), channel("writes", 4096), block("memory", 1 << 20)};
 	}
+	static void wait_nodes(guest &g, int count)
+	{
+		g.check("until [ $(ls /sys/class/kvmchan | wc -l) = " + std::to_string(count) + " ]; do usleep 10000; done");
+	}
 	static std::string count_nodes(guest &g) { return g.check("ls /sys/class/kvmchan | wc -l"); }
 };
 
@@ -56,7 +60,7 @@ TEST_F(module_hotplug, unplugs_under_sleepers_and_plugs_again)
 	auto &g = boot({.root_ports = {{.id = "rp"}}});
 	for (int round = 0; round < 2; ++round) {
 		g.hotplug(memory.plain("hot", "rp"));
-		g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 3 ]; do usleep 10000; done");
+		wait_nodes(g, 3);
 		auto s = start(g);
 		auto holder = g.spawn("exec /tests/memory_holder");
 		holder.wait_output("mapped");
@@ -85,7 +89,7 @@ TEST_F(module_hotplug, unbinds_under_sleepers_and_binds_again)
 		EXPECT_EQ(count_nodes(g), "0\n");
 		EXPECT_EQ(g.check("grep -c kvmchan /proc/interrupts; true"), "0\n");
 		g.check("echo " + address.substr(0, address.find('\n')) + " >/sys/bus/pci/drivers/kvmchan/bind");
-		g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 3 ]; do usleep 10000; done");
+		wait_nodes(g, 3);
 	}
 }
 
@@ -95,7 +99,7 @@ TEST_F(module_hotplug, tells_a_guarded_program_that_its_window_is_gone)
 	auto &g = boot({.root_ports = {{.id = "rp"}}});
 	for (int round = 0; round < 2; ++round) {
 		g.hotplug(memory.plain("hot", "rp"));
-		g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 3 ]; do usleep 10000; done");
+		wait_nodes(g, 3);
 		auto holder = g.spawn("exec /tests/window_holder");
 		holder.wait_output("mapped");
 		g.unplug("hot");
@@ -140,11 +144,11 @@ TEST_F(module_hotplug, tells_two_devices_apart)
 	const region second{dir() / "second", 1 << 20, {channel("same", 8192)}};
 	auto &g = boot({.devices = {first.plain("first")}, .root_ports = {{.id = "rp"}}});
 	g.hotplug(second.plain("second", "rp"));
-	g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 3 ]; do usleep 10000; done");
+	wait_nodes(g, 3);
 	EXPECT_EQ(g.check("cat /sys/bus/pci/drivers/kvmchan/0000:00:*/kvmchan/*/rx_size"), "4096\n4096\n");
 	EXPECT_EQ(g.check("cat /sys/bus/pci/drivers/kvmchan/0000:01:*/kvmchan/*/rx_size"), "8192\n");
 	g.unplug("second");
-	g.check("until [ $(ls /sys/class/kvmchan | wc -l) = 2 ]; do usleep 10000; done");
+	wait_nodes(g, 2);
 }
 
 TEST_F(module_hotplug, begins_anew_after_a_reset_in_place)

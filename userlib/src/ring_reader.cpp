@@ -91,6 +91,12 @@ ssize_t ring_reader::enough(std::uint64_t least) noexcept
 	return kvmchan_rx_used(&ring_) != 0;
 }
 
+/* What was copied, unless its memory was taken away meanwhile: then it is none of the peer's. */
+ssize_t ring_reader::taken(ssize_t copied) const noexcept
+{
+	return link_->error() == ENODEV ? -ENODEV : copied;
+}
+
 ssize_t ring_reader::take(std::span<std::byte> to, std::uint64_t least) noexcept
 {
 	held_ = 0;
@@ -118,10 +124,7 @@ ssize_t ring_reader::copy(std::span<std::byte> to) noexcept
 		done += n;
 	}
 	tally(counters_.bytes, done);
-	/* The memory was taken away meanwhile: these are no bytes of the peer. */
-	if (const int error = link_->error(); error == ENODEV || (!done && ring_.error))
-		return -error;
-	return static_cast<ssize_t>(done);
+	return !done && ring_.error ? -link_->error() : taken(static_cast<ssize_t>(done));
 }
 
 ssize_t ring_reader::take_record(std::span<std::byte> to, std::size_t &length) noexcept
@@ -146,7 +149,7 @@ ssize_t ring_reader::copy_record(std::span<std::byte> to, std::size_t &length) n
 	commit(kvmchan_record_space(length));
 	tally(counters_.bytes, length);
 	tally(counters_.records);
-	return 1;
+	return taken(1);
 }
 
 ssize_t ring_reader::take_records(std::span<iovec> to) noexcept
@@ -177,7 +180,7 @@ ssize_t ring_reader::take_records(std::span<iovec> to) noexcept
 	commit(at);
 	tally(counters_.bytes, bytes);
 	tally(counters_.records, done);
-	return static_cast<ssize_t>(done);
+	return taken(static_cast<ssize_t>(done));
 }
 
 ssize_t ring_reader::peek(std::uint64_t least, std::span<const std::byte> &window) noexcept

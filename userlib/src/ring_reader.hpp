@@ -83,6 +83,7 @@ public:
 private:
 	ssize_t enough(std::uint64_t least) noexcept;
 	ssize_t nothing(std::uint64_t least, std::uint64_t want, bool &last_look) noexcept;
+	ssize_t taken(ssize_t copied) const noexcept;
 	ssize_t copy(std::span<std::byte> to) noexcept;
 	ssize_t copy_record(std::span<std::byte> to, std::size_t &length) noexcept;
 	__s64 head_at(std::uint64_t at) noexcept;
