@@ -30,8 +30,11 @@ void client_session::flush()
 	switch (outbox_.flush(socket_.get(), ec)) {
 	case ivshmem::outbox::result::drained:
 		/* A first try that takes all is the usual thing, and no news. */
-		if (std::exchange(deadline_runs_, false) && at_drained_)
-			at_drained_();
+		if (std::exchange(deadline_runs_, false)) {
+			outbox_.trim();
+			if (at_drained_)
+				at_drained_();
+		}
 		deadline_timer_.cancel();
 		return;
 	case ivshmem::outbox::result::would_block:

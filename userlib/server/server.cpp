@@ -5,6 +5,9 @@
 #include <csignal>
 #include <thread>
 
+#include <malloc.h>
+#include <unistd.h>
+
 #include <asio/executor_work_guard.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -24,6 +27,14 @@ constexpr std::chrono::seconds close_patience{5};
 constexpr std::chrono::milliseconds close_poll{20};
 /* Of the control socket among a region's: see socket_fd_name(). */
 constexpr unsigned control_which = 1;
+
+/* Bytes. What is allocated, of the main arena and the mapped pieces: all of a server with one thread. */
+std::uint64_t heap_in_use()
+{
+	const struct mallinfo2 now = ::mallinfo2();
+
+	return now.uordblks + now.hblkhd;
+}
 
 [[noreturn]] void refuse(const std::string &text)
 {
@@ -349,21 +360,12 @@ void server::apply(server_config wanted)
 	}
 }
 
-json server::status() const
-{
-	json out{{"regions", json::array()}};
-
-	for (const auto &each : regions_)
-		out["regions"].push_back(each->status());
-	return out;
-}
-
 json server::handle(region_service &region, const json &request)
 {
 	const std::string command = text_of(request, "cmd");
 
 	if (command == "status")
-		return {{"region", region.status()}};
+		return {{"region", region.status()}, {"server", {{"pid", ::getpid()}, {"heap", heap_in_use()}}}};
 	if (command == "ring") {
 		region.ring(number_of(request, "peer"), number_of(request, "vector"));
 		return json::object();

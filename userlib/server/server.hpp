@@ -57,7 +57,6 @@ public:
 	 */
 	void apply(server_config wanted);
 
-	nlohmann::json status() const;
 	const std::vector<std::unique_ptr<region_service>> &regions() const noexcept { return regions_; }
 
 private:

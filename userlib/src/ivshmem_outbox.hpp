@@ -49,6 +49,9 @@ public:
 	/** Goes on where another outbox, with the same queue, stopped. */
 	void restore_head_sent(std::size_t bytes) noexcept { head_sent_ = bytes < message_size ? bytes : 0; }
 
+	/** Gives back what a long queue took, which a deque keeps. */
+	void trim() noexcept { queue_.shrink_to_fit(); }
+
 	std::size_t size() const noexcept { return queue_.size(); }
 	bool empty() const noexcept { return queue_.empty(); }
 
