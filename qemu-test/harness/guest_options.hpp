@@ -77,6 +77,9 @@ struct guest_options {
 	/// migrate a machine in which they are mounted, and Linux's 9p does not
 	/// survive suspend to RAM.
 	bool shares = true;
+	/// Functions that lose memory through a fault of the kernel itself: what
+	/// has one of them in its backtrace is not held against the module.
+	std::vector<std::string> leaky{};
 
 	milliseconds boot_limit = nominal::boot;
 };
