@@ -122,8 +122,9 @@ inline std::filesystem::path sysfs(std::string_view name, unsigned side)
 
 inline std::string device(std::string_view name, unsigned side)
 {
-	const auto path = "/dev" / sysfs(name, side).filename();
-	eventually([&] { return std::filesystem::exists(path); });
+	// What the one lookup finds may be gone, and back by another number, at the next.
+	std::filesystem::path path;
+	eventually([&] { return std::filesystem::exists(path = "/dev" / sysfs(name, side).filename()); });
 	return path;
 }
 
