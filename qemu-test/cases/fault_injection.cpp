@@ -58,11 +58,13 @@ TEST_P(fault_injection, is_survived_everywhere)
 		GTEST_SKIP() << "this kernel cannot fail on demand: see scripts/kernel-matrix";
 	arrange_sides(g);
 	allow_log("Call Trace:");
-	// The kernel's own: adding pages, and taking back a driver's attributes
-	// that it could not make, are not expected to fail; nor are notes of kmemleak.
+	// The kernel's own: adding pages, and taking back a driver's attributes or an
+	// interrupt's files in /proc that it could not make, are not expected to fail;
+	// nor are notes of kmemleak.
 	allow_log("VM_FAULT_OOM leaked out");
 	allow_log("at arch/x86/mm/init_64.c:[0-9]+ add_pages");
 	allow_log("at fs/sysfs/group.c:[0-9]+ sysfs_remove_group");
+	allow_log("at fs/proc/generic.c:[0-9]+ remove_proc_entry");
 	allow_log("kmemleak: Cannot allocate");
 	command program{"fault_injection"};
 	if (const char *filter = std::getenv("fault_filter"))

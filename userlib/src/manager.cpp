@@ -87,6 +87,23 @@ std::uint32_t table_size(const format_options &options, std::uint64_t region_siz
 	return slots;
 }
 
+/*
+ * What the reaped words of a new channel begin with: it declares no session dead
+ * that there was, and has the first ones begin at epochs that nobody remembers.
+ * Who closes a former channel late, not knowing that its pages are another's by
+ * now, leaves the epoch that it had paired with there; were it one that is still
+ * to come, that session would never be paired with (FORMAT.md, "Death").
+ */
+void start_epochs_anywhere(kvmchan_slot &slot)
+{
+	std::array<std::uint8_t, sizeof(slot.reaped)> random;
+
+	fill_random(random);
+	std::memcpy(slot.reaped, random.data(), random.size());
+	for (__le64 &epoch : slot.reaped)
+		epoch = epoch % (KVMCHAN_EPOCH_MASK / 2) + 1;
+}
+
 /* A free slot keeps the ID that it had, so that none is ever used again. */
 kvmchan_slot free_slot(std::uint64_t id) noexcept
 {
@@ -344,6 +361,8 @@ kvmchan_slot manager::place(const slot_spec &spec)
 		slot.data[i] = ranges[i + 1].start;
 		slot.data_size[i] = sizes[i + 1];
 	}
+	if (channel)
+		start_epochs_anywhere(slot);
 	return slot;
 }
 

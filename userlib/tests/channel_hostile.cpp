@@ -51,6 +51,22 @@ void connect(channel &a, channel &b)
 	ASSERT_EQ(b.state(), link_state::connected);
 }
 
+/*
+ * Not hostile, but late: the end of a channel that was removed closes its only
+ * session, and does not know yet that its pages are another channel's.
+ */
+TEST(channel_hostile, what_a_former_channel_left_does_not_keep_ends_apart)
+{
+	for (const unsigned late : {0U, 1U}) {
+		const test_region where;
+
+		control_of(where).side[late].session.link = 1 | __u64{1} << KVMCHAN_LINK_ACKED_SHIFT;
+		channel a = where.end(0, true), b = where.end(1, true);
+
+		connect(a, b);
+	}
+}
+
 TEST(channel_hostile, an_index_that_runs_ahead_ends_both_directions)
 {
 	const test_region where;

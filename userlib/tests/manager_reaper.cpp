@@ -22,11 +22,16 @@ protected:
 		return table_.add(spec);
 	}
 
+	/* Epochs are counted from one that comes after those with which a new channel's reaped words begin. */
+	static constexpr std::uint64_t first = KVMCHAN_EPOCH_MASK / 2 + 1;
+
 	void open(std::uint32_t slot, unsigned side, std::uint64_t epoch, std::uint64_t bell)
 	{
 		page(slot, side).bell = bell;
-		page(slot, side).link = epoch | KVMCHAN_LINK_OPEN;
+		page(slot, side).link = (first + epoch) | KVMCHAN_LINK_OPEN;
 	}
+
+	void close(std::uint32_t slot, unsigned side, std::uint64_t epoch) { page(slot, side).link = first + epoch; }
 
 	kvmchan_session_page &page(std::uint32_t slot, unsigned side)
 	{
@@ -35,10 +40,13 @@ protected:
 			.session;
 	}
 
-	/* As a peer reads it. */
+	/* As a peer reads it; 0: none of these. */
 	std::uint64_t reaped(std::uint32_t slot, unsigned side)
 	{
-		return reinterpret_cast<const kvmchan_slot *>(memory_.bytes().data() + KVMCHAN_PAGE_SIZE)[slot].reaped[side];
+		const auto *const table = reinterpret_cast<const kvmchan_slot *>(memory_.bytes().data() + KVMCHAN_PAGE_SIZE);
+		const std::uint64_t epoch = table[slot].reaped[side];
+
+		return epoch < first ? 0 : epoch - first;
 	}
 
 	static std::uint64_t at(std::uint64_t peer, std::uint64_t vector)
@@ -77,13 +85,13 @@ TEST_F(reaper_test, closed_side_of_the_peer_that_left)
 	const auto others = add("c", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
 
 	open(fixed, 1, 9, at(4, 2));
-	page(fixed, 0).link = 7;
+	close(fixed, 0, 7);
 	open(anyones, 0, 5, at(4, 1));
 	page(anyones, 1).bell = at(3, 1);
-	page(anyones, 1).link = 7;
+	close(anyones, 1, 7);
 	open(others, 0, 5, at(4, 3));
 	page(others, 1).bell = at(6, 1);
-	page(others, 1).link = 7;
+	close(others, 1, 7);
 	const auto bells = reaper_.peer_left(3);
 
 	EXPECT_EQ(bells, (std::vector<bell_address>{{4, 2}, {4, 1}})) << "a survivor sleeps until the side is opened again";
@@ -107,7 +115,7 @@ TEST_F(reaper_test, anyones_side_only_where_the_bell_names_the_peer)
 	open(here, 1, 3, at(6, 0));
 	open(elsewhere, 1, 3, at(7, 0));
 	open(closed, 1, 3, at(6, 0));
-	page(closed, 1).link = 3;
+	close(closed, 1, 3);
 	reaper_.peer_left(6);
 	EXPECT_EQ(reaped(here, 1), 3U);
 	EXPECT_EQ(reaped(here, 0), 0U);
@@ -129,10 +137,11 @@ TEST_F(reaper_test, session_after_the_death_is_not_dead)
 {
 	const auto slot = add("a", 3, 4);
 
-	open(slot, 0, KVMCHAN_EPOCH_MASK, at(3, 1));
+	table_.reap(slot, 0, first);
+	open(slot, 0, KVMCHAN_EPOCH_MASK - first, at(3, 1));
 	reaper_.peer_left(3);
-	EXPECT_TRUE(kvmchan_epoch_reaped(reaped(slot, 0), KVMCHAN_EPOCH_MASK));
-	EXPECT_FALSE(kvmchan_epoch_reaped(reaped(slot, 0), kvmchan_epoch_next(KVMCHAN_EPOCH_MASK)));
+	ASSERT_EQ(reaped(slot, 0), KVMCHAN_EPOCH_MASK - first);
+	EXPECT_FALSE(kvmchan_epoch_reaped(KVMCHAN_EPOCH_MASK, kvmchan_epoch_next(KVMCHAN_EPOCH_MASK)));
 }
 
 TEST_F(reaper_test, reaped_survives_other_changes_of_the_table)
@@ -205,7 +214,7 @@ TEST_F(reaper_test, guest_that_follows_a_host_process_on_an_any_side_lives)
 
 		open(slot, 1, 8, 0);
 		reaper_.scan_locks();
-		page(slot, 1).link = 8;
+		close(slot, 1, 8);
 	}
 	open(slot, 1, 9, at(1, 0));
 	reaper_.scan_locks();
@@ -216,7 +225,7 @@ TEST_F(reaper_test, closed_in_order_is_not_dead)
 {
 	const auto slot = add("a", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
 
-	page(slot, 0).link = 4;
+	close(slot, 0, 4);
 	EXPECT_TRUE(reaper_.scan_locks().empty());
 	EXPECT_EQ(reaped(slot, 0), 0U);
 	EXPECT_FALSE(reaper_.watching());
@@ -232,7 +241,7 @@ TEST_F(reaper_test, lock_that_goes_with_a_closed_session)
 	open(slot, 0, 4, 0);
 	open(slot, 1, 2, at(1, 5));
 	EXPECT_TRUE(reaper_.scan_locks().empty());
-	page(slot, 0).link = 4;
+	close(slot, 0, 4);
 	EXPECT_TRUE(reaper_.scan_locks().empty()) << "it is not dead yet, and will ring";
 	EXPECT_TRUE(reaper_.watching());
 	lock.release();
@@ -250,10 +259,10 @@ TEST_F(reaper_test, closed_word_that_is_new)
 	open(slot, 0, 2, at(1, 5));
 	open(slot, 1, 4, 0);
 	reaper_.scan_locks();
-	page(slot, 1).link = 5;
+	close(slot, 1, 5);
 	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
 	EXPECT_TRUE(reaper_.scan_locks().empty());
-	page(slot, 1).link = 6;
+	close(slot, 1, 6);
 	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
 	EXPECT_EQ(reaped(slot, 1), 0U);
 }
@@ -261,7 +270,7 @@ TEST_F(reaper_test, closed_word_that_is_new)
 TEST_F(reaper_test, closed_word_of_a_slot_that_follows_another)
 {
 	add("a", KVMCHAN_PEER_HOST, KVMCHAN_PEER_ANY);
-	page(0, 0).link = 4;
+	close(0, 0, 4);
 	reaper_.scan_locks();
 	table_.remove("a");
 
@@ -269,7 +278,7 @@ TEST_F(reaper_test, closed_word_of_a_slot_that_follows_another)
 
 	ASSERT_EQ(slot, 0U);
 	open(slot, 1, 2, at(1, 5));
-	page(slot, 0).link = 4;
+	close(slot, 0, 4);
 	EXPECT_EQ(reaper_.scan_locks(), (std::vector<bell_address>{{1, 5}}));
 }
 

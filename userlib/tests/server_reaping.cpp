@@ -28,14 +28,16 @@ public:
 	{
 		page(slot, side).bell =
 			vector | std::uint64_t{client_.id()} << KVMCHAN_BELL_PEER_SHIFT | KVMCHAN_BELL_RINGABLE;
-		kvmchan_store_release(&page(slot, side).link, epoch | KVMCHAN_LINK_OPEN);
+		kvmchan_store_release(&page(slot, side).link, (first + epoch) | KVMCHAN_LINK_OPEN);
 	}
 
+	/* 0: no session that open() began. */
 	std::uint64_t reaped(std::uint32_t slot, unsigned side)
 	{
 		auto *const table = reinterpret_cast<const kvmchan_slot *>(memory_.bytes().data() + KVMCHAN_PAGE_SIZE);
+		const std::uint64_t epoch = kvmchan_load_acquire(&table[slot].reaped[side]);
 
-		return kvmchan_load_acquire(&table[slot].reaped[side]);
+		return epoch < first ? 0 : epoch - first;
 	}
 
 	void close(std::uint32_t slot, unsigned side)
@@ -49,6 +51,9 @@ public:
 	void leave() { client_ = {}; }
 
 private:
+	/* Epochs are counted from one that comes after those with which a new channel's reaped words begin. */
+	static constexpr std::uint64_t first = KVMCHAN_EPOCH_MASK / 2 + 1;
+
 	kvmchan_session_page &page(std::uint32_t slot, unsigned side)
 	{
 		auto *const table = reinterpret_cast<const kvmchan_slot *>(memory_.bytes().data() + KVMCHAN_PAGE_SIZE);
