@@ -119,7 +119,8 @@ enum kvmchan_mode {
  *            memory: data[0] is the block's offset, data[1] is 0
  * @data_size: channel: size of the ring that side i writes, a power of two;
  *            memory: data_size[0] is a multiple of the page size
- * @reaped:   newest epoch of side i that the manager declares dead; 0: none
+ * @reaped:   newest epoch of side i that the manager declares dead; 0: none;
+ *            a new channel's are random, and its sessions begin one past them
  */
 struct kvmchan_slot {
 	char   name[KVMCHAN_NAME_SIZE];

@@ -153,9 +153,9 @@ public:
 	loader(const loader &) = delete;
 	loader &operator=(const loader &) = delete;
 
-	void load(const char *parameters = "")
+	bool load(const char *parameters = "")
 	{
-		loaded_ = ::syscall(SYS_finit_module, module_.get(), parameters, 0) == 0;
+		return loaded_ = ::syscall(SYS_finit_module, module_.get(), parameters, 0) == 0;
 	}
 	void unload()
 	{
@@ -174,10 +174,10 @@ public:
 		constexpr unsigned plenty = 100'000;
 		const fail_nth nth;
 		nth.set(plenty);
-		load("side=none");
+		const bool loaded = load("side=none");
 		const unsigned left = nth.left();
 		nth.set(0);
-		EXPECT_FALSE(loaded_);
+		EXPECT_FALSE(loaded);
 		unload();
 		return plenty - left;
 	}
@@ -198,7 +198,7 @@ TEST_F(fault_injection, of_loading_leaves_nothing)
 	ASSERT_LT(before, most);
 	std::printf("%-24s %4u before the module's own\n", "load", before);
 	sweep("load", [&] { module.load(); }, [&] { module.unload(); }, before);
-	module.load();
+	ASSERT_TRUE(module.load());
 	for (const auto &each : devices())
 		bind(each);
 	expect_works("small");

@@ -37,6 +37,7 @@ inline constexpr std::size_t control_connections_max = 32;
  *
  * The reply to "status" has the "region", and of the "server" its "pid" and its
  * "heap", the bytes that it has allocated.
+ *
  * A reply is {"ok":true,...} or {"ok":false,"error":"..."}. A connection that
  * does not read its replies is closed.
  */

@@ -87,21 +87,15 @@ std::uint32_t table_size(const format_options &options, std::uint64_t region_siz
 	return slots;
 }
 
-/*
- * What the reaped words of a new channel begin with: it declares no session dead
- * that there was, and has the first ones begin at epochs that nobody remembers.
- * Who closes a former channel late, not knowing that its pages are another's by
- * now, leaves the epoch that it had paired with there; were it one that is still
- * to come, that session would never be paired with (FORMAT.md, "Death").
- */
-void start_epochs_anywhere(kvmchan_slot &slot)
+/* What a new channel's reaped words begin with: see first_epochs_before. */
+std::array<std::uint64_t, 2> random_epochs()
 {
-	std::array<std::uint8_t, sizeof(slot.reaped)> random;
+	std::array<std::uint64_t, 2> epochs{};
 
-	fill_random(random);
-	std::memcpy(slot.reaped, random.data(), random.size());
-	for (__le64 &epoch : slot.reaped)
-		epoch = epoch % (KVMCHAN_EPOCH_MASK / 2) + 1;
+	fill_random({reinterpret_cast<std::uint8_t *>(epochs.data()), sizeof(epochs)});
+	for (std::uint64_t &epoch : epochs)
+		epoch = epoch % first_epochs_before + 1;
+	return epochs;
 }
 
 /* A free slot keeps the ID that it had, so that none is ever used again. */
@@ -333,6 +327,7 @@ kvmchan_slot manager::place(const slot_spec &spec)
 {
 	const bool channel = spec.kind == KVMCHAN_KIND_CHANNEL;
 	const std::array<std::uint64_t, 3> sizes{sizeof(kvmchan_control), spec.size[0], channel ? spec.size[1] : 0};
+	const auto epochs = random_epochs();
 	std::array<extent, 3> ranges{};
 	const table_layout before = layout_;
 
@@ -362,7 +357,7 @@ kvmchan_slot manager::place(const slot_spec &spec)
 		slot.data_size[i] = sizes[i + 1];
 	}
 	if (channel)
-		start_epochs_anywhere(slot);
+		std::copy(epochs.begin(), epochs.end(), slot.reaped);
 	return slot;
 }
 

@@ -32,6 +32,12 @@ struct slot_spec {
 	std::array<std::uint64_t, 2> size{default_size, default_size};
 };
 
+/**
+ * A new channel's first sessions have an epoch from 2 to one past this, so that
+ * nobody remembers it from a former channel in the same pages: FORMAT.md, "Death".
+ */
+inline constexpr std::uint64_t first_epochs_before = KVMCHAN_EPOCH_MASK / 2;
+
 struct format_options {
 	/** Slots in the table; 0: what suits the region's size. */
 	std::uint32_t slots = 0;

@@ -22,8 +22,8 @@ protected:
 		return table_.add(spec);
 	}
 
-	/* Epochs are counted from one that comes after those with which a new channel's reaped words begin. */
-	static constexpr std::uint64_t first = KVMCHAN_EPOCH_MASK / 2 + 1;
+	/* Epochs are counted from here: none is reaped from the start. */
+	static constexpr std::uint64_t first = first_epochs_before + 1;
 
 	void open(std::uint32_t slot, unsigned side, std::uint64_t epoch, std::uint64_t bell)
 	{

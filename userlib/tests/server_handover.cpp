@@ -11,6 +11,7 @@
 #include "ivshmem_client.hpp"
 #include "ivshmem_raw_client.hpp"
 #include "kvmchan/channel.hpp"
+#include "manager.hpp"
 #include "memory.hpp"
 #include "shared_format.hpp"
 #include "side_lock.hpp"
@@ -145,8 +146,8 @@ TEST_P(server_followed, who_leaves_in_the_gap_is_seen_to_leave)
 	auto dying = std::make_unique<ivshmem_client>(ivshmem_client::connect(socket_, patience, {.vectors = vectors}));
 	const memory shared = memory::adopt(survivor.take_memory());
 	auto *const table = reinterpret_cast<const kvmchan_slot *>(shared.bytes().data() + KVMCHAN_PAGE_SIZE);
-	/* After all with which a new channel's reaped words begin. */
-	constexpr std::uint64_t first = KVMCHAN_EPOCH_MASK / 2 + 1;
+	/* Epochs are counted from here: none is reaped from the start. */
+	constexpr std::uint64_t first = first_epochs_before + 1;
 	std::error_code ec;
 	auto page = [&](unsigned slot, unsigned side) -> kvmchan_session_page & {
 		return reinterpret_cast<kvmchan_control *>(shared.bytes().data() + table[slot].control)->side[side].session;

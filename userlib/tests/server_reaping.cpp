@@ -10,6 +10,7 @@
 
 #include "doorbell.hpp"
 #include "ivshmem_client.hpp"
+#include "manager.hpp"
 #include "memory.hpp"
 #include "side_lock.hpp"
 
@@ -51,8 +52,8 @@ public:
 	void leave() { client_ = {}; }
 
 private:
-	/* Epochs are counted from one that comes after those with which a new channel's reaped words begin. */
-	static constexpr std::uint64_t first = KVMCHAN_EPOCH_MASK / 2 + 1;
+	/* Epochs are counted from here: none is reaped from the start. */
+	static constexpr std::uint64_t first = first_epochs_before + 1;
 
 	kvmchan_session_page &page(std::uint32_t slot, unsigned side)
 	{
