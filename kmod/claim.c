@@ -27,11 +27,30 @@ static void kvmchan_channel_set_flags(struct kvmchan_channel *ch, u64 set,
 		kvmchan_ring_peer(ch);
 }
 
+/*
+ * Nobody but us writes our link word. Where somebody does, most likely two
+ * peers were given one side, and neither will get on with the other side.
+ */
+static void kvmchan_suspect_double(struct kvmchan_channel *ch)
+{
+	unsigned long flags;
+	bool other;
+
+	spin_lock_irqsave(&ch->link_lock, flags);
+	other = kvmchan_load(&ch->session.own->link) != ch->session.link;
+	spin_unlock_irqrestore(&ch->link_lock, flags);
+	if (other)
+		dev_warn_ratelimited(&ch->dev,
+				     "%.63s: another peer writes as side %u, too\n",
+				     ch->slot.name, ch->side);
+}
+
 /* Caller holds open_lock. */
 static void kvmchan_session_begin(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
+	kvmchan_suspect_double(ch);
 	kvmchan_channel_show_bell(ch);
 	spin_lock(&ch->rx_lock);
 	spin_lock(&ch->tx_lock);
@@ -58,6 +77,7 @@ static void kvmchan_session_end(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
+	kvmchan_suspect_double(ch);
 	kvmchan_rings_end(ch);
 	spin_lock_irqsave(&ch->link_lock, flags);
 	kvmchan_session_close(&ch->session);

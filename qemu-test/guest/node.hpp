@@ -184,6 +184,16 @@ inline bool connected(const unique_fd &a, const unique_fd &b)
 	});
 }
 
+/** What the region holds of a channel, and what the driver believes. */
+inline std::string words(std::string_view name, unsigned side)
+{
+	std::ifstream in{"/sys/kernel/debug/kvmchan" / sysfs(name, side).filename()};
+	std::string all = "\nside " + std::to_string(side) + ":", line;
+	while (std::getline(in, line))
+		all += ' ' + line + ',';
+	return all;
+}
+
 /** Both sides of a channel. */
 struct pair {
 	unique_fd a; ///< side 0
@@ -196,7 +206,7 @@ inline pair connect(std::string_view name, int flags_a = nonblocking, int flags_
 	settle(name);
 	pair p{open_side(name, 0, flags_a), open_side(name, 1, flags_b)};
 	if (!connected(p.a, p.b))
-		fail(std::string{name} + " does not connect", ETIMEDOUT);
+		fail(std::string{name} + " does not connect:" + words(name, 0) + words(name, 1), ETIMEDOUT);
 	return p;
 }
 
@@ -302,11 +312,17 @@ inline bool writing_fails_with(const unique_fd &fd, int error)
 	return eventually([&] { return ::write(fd.get(), "x", 1) < 0 && errno == error; });
 }
 
-/** Both sides can be had, at the latest soon, and bytes pass both ways. */
-inline void expect_works(const std::string &name)
+/** Both sides can be had, at the latest soon. */
+inline void await_both(const std::string &name)
 {
 	for (const unsigned side : {0U, 1U})
-		ASSERT_TRUE(eventually([&] { return bool{try_side(name, side)}; })) << name << ": " << std::strerror(errno);
+		EXPECT_TRUE(eventually([&] { return bool{try_side(name, side)}; })) << name << ": " << std::strerror(errno);
+}
+
+/** And bytes pass both ways. */
+inline void expect_works(const std::string &name)
+{
+	await_both(name);
 	const auto p = connect(name);
 	write_all(p.a, "works");
 	EXPECT_EQ(read_all(p.b, 5), "works") << name;
