@@ -47,7 +47,7 @@ constexpr names process{
 };
 /* To try the program, and to run it again: Landlock says which. */
 constexpr names successor{"execve", "alarm", "setitimer", "wait4", "waitid", "waitpid"};
-constexpr names hostile{
+[[maybe_unused]] constexpr names hostile{
 	"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "bpf", "perf_event_open", "userfaultfd", "mount",
 	"umount", "umount2", "mount_setattr", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick", "pivot_root",
 	"chroot", "setns", "unshare", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot",
@@ -59,8 +59,8 @@ constexpr names of_sanitizers{"ptrace", "getdents", "personality", "mincore", "s
 #endif
 
 /* CLONE_NEWTIME is of newer headers. */
-constexpr scmp_datum_t new_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
-                                        CLONE_NEWPID | CLONE_NEWNET | 0x80;
+[[maybe_unused]] constexpr scmp_datum_t new_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+                                                         CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | 0x80;
 constexpr scmp_datum_t writable = PROT_WRITE, executable = PROT_EXEC;
 
 class filter {

@@ -12,7 +12,12 @@
 namespace kvmchan::test {
 namespace {
 
+/* Several times round the ring. */
+#ifdef KVMCHAN_SANITIZED
+constexpr std::size_t some = 500'000, many = 10'000'000;
+#else
 constexpr std::size_t some = 2'000'000, many = 40'000'000;
+#endif
 constexpr auto stream = channel_mode::stream, packet = channel_mode::packet;
 
 std::string name_of(const testing::TestParamInfo<transfer> &p)

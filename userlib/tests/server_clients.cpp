@@ -171,7 +171,7 @@ TEST_F(server_clients, more_than_the_limit_are_refused)
 
 TEST_F(server_clients, running_out_of_descriptors_ends_nobody)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVMCHAN_SANITIZE_ADDRESS
 	GTEST_SKIP() << "UBSan's check of virtual tables opens a pipe, and fails without";
 #endif
 	rlimit before{}, low{};

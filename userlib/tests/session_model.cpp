@@ -15,7 +15,7 @@
 #include <vector>
 
 #include <ucontext.h>
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVMCHAN_SANITIZE_ADDRESS
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -62,7 +62,7 @@ std::function<void()> instead;
 /* Tells AddressSanitizer, if it is there, which stack runs. */
 void switch_to(ucontext_t &from, ucontext_t &to)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVMCHAN_SANITIZE_ADDRESS
 	void *fake = nullptr;
 
 	__sanitizer_start_switch_fiber(&fake, to.uc_stack.ss_sp, to.uc_stack.ss_size);
@@ -359,7 +359,7 @@ struct side {
 
 void side_main(int which)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef KVMCHAN_SANITIZE_ADDRESS
 	const void *bottom = nullptr;
 	std::size_t size = 0;
 
