@@ -197,16 +197,28 @@ static void kvmchan_channel_refuse(struct kvmchan_channel *ch)
 	kvmchan_channel_wake(ch);
 }
 
-/* The peer sees an orderly close. No file operation is in the region now. */
-static void kvmchan_channel_hangup(struct kvmchan_channel *ch)
+/**
+ * kvmchan_channel_hangup() - end the session, if there is one, in order
+ * @ch: channel that no file operation uses, or whose open_lock is held
+ *
+ * Unless the slot is gone: then it is for the peer as well, and the pages may
+ * be another channel's.
+ *
+ * Context: any; the caller holds kd->srcu or runs before removal.
+ */
+void kvmchan_channel_hangup(struct kvmchan_channel *ch)
 {
+	bool holds = kvmchan_table_holds(ch);
 	unsigned long flags;
 
 	spin_lock_irqsave(&ch->link_lock, flags);
-	if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
+	if (!holds)
+		ch->session.phase = KVMCHAN_PHASE_CLOSED;
+	else if (ch->session.phase != KVMCHAN_PHASE_CLOSED)
 		kvmchan_session_close(&ch->session);
 	spin_unlock_irqrestore(&ch->link_lock, flags);
-	kvmchan_ring_peer(ch);
+	if (holds)
+		kvmchan_ring_peer(ch);
 }
 
 /**

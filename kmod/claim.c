@@ -29,7 +29,7 @@ static void kvmchan_channel_set_flags(struct kvmchan_channel *ch, u64 set,
 
 /*
  * Nobody but us writes our link word. Where somebody does, most likely two
- * peers were given one side, and neither will get on with the other side.
+ * peers were given one side, and neither gets on with the other side.
  */
 static void kvmchan_suspect_double(struct kvmchan_channel *ch)
 {
@@ -45,11 +45,15 @@ static void kvmchan_suspect_double(struct kvmchan_channel *ch)
 				     ch->slot.name, ch->side);
 }
 
-/* Caller holds open_lock. */
-static void kvmchan_session_begin(struct kvmchan_channel *ch)
+/* Caller holds open_lock. Return: 0 or -ENODEV. */
+static int kvmchan_session_begin(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
+	if (!kvmchan_table_holds(ch)) {
+		kvmchan_table_rescan(ch->kd, false);
+		return -ENODEV;
+	}
 	kvmchan_suspect_double(ch);
 	kvmchan_channel_show_bell(ch);
 	spin_lock(&ch->rx_lock);
@@ -70,19 +74,14 @@ static void kvmchan_session_begin(struct kvmchan_channel *ch)
 	kvmchan_ring_peer(ch);
 	kvmchan_poll_soon(ch);
 	trace_kvmchan_session(&ch->dev, ch->session.link, true);
+	return 0;
 }
 
 /* Caller holds open_lock. */
 static void kvmchan_session_end(struct kvmchan_channel *ch)
 {
-	unsigned long flags;
-
-	kvmchan_suspect_double(ch);
 	kvmchan_rings_end(ch);
-	spin_lock_irqsave(&ch->link_lock, flags);
-	kvmchan_session_close(&ch->session);
-	spin_unlock_irqrestore(&ch->link_lock, flags);
-	kvmchan_ring_peer(ch);
+	kvmchan_channel_hangup(ch);
 	trace_kvmchan_session(&ch->dev, ch->session.link, false);
 }
 
@@ -115,7 +114,9 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode)
 	} else if (!ch->claimed) {
 		/* First: the poll timer looks only at what is claimed. */
 		WRITE_ONCE(ch->claimed, mode);
-		kvmchan_session_begin(ch);
+		err = kvmchan_session_begin(ch);
+		if (err)
+			WRITE_ONCE(ch->claimed, 0);
 	} else {
 		WRITE_ONCE(ch->claimed, ch->claimed | mode);
 		if (mode & FMODE_READ)
@@ -187,7 +188,7 @@ static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
 		err = -EBUSY;
 	} else {
 		kvmchan_session_end(ch);
-		kvmchan_session_begin(ch);
+		err = kvmchan_session_begin(ch);
 	}
 	mutex_unlock(&ch->open_lock);
 	srcu_read_unlock(&ch->kd->srcu, idx);

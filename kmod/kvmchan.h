@@ -357,6 +357,7 @@ bool kvmchan_busy_poll_tx(struct kvmchan_channel *ch, u64 room);
 /* table.c: superblock and slots */
 void kvmchan_table_init(struct kvmchan_device *kd);
 void kvmchan_table_start(struct kvmchan_device *kd);
+bool kvmchan_table_holds(const struct kvmchan_channel *ch);
 void kvmchan_table_rescan(struct kvmchan_device *kd, bool force);
 void kvmchan_table_rescan_wait(struct kvmchan_device *kd);
 void kvmchan_table_stop(struct kvmchan_device *kd);
@@ -369,6 +370,7 @@ void kvmchan_channel_retire(struct kvmchan_channel *ch,
 			    struct list_head *retired);
 void kvmchan_channels_bury(struct kvmchan_device *kd,
 			   struct list_head *retired);
+void kvmchan_channel_hangup(struct kvmchan_channel *ch);
 void kvmchan_channels_hangup(struct kvmchan_device *kd);
 void kvmchan_channel_show_bell(struct kvmchan_channel *ch);
 bool kvmchan_channel_check(struct kvmchan_channel *ch);

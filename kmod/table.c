@@ -96,6 +96,31 @@ static bool kvmchan_slot_same(const struct kvmchan_slot *a,
 	return !memcmp(a, b, offsetof(struct kvmchan_slot, reaped));
 }
 
+/**
+ * kvmchan_table_holds() - is a channel's slot still what it was?
+ * @ch: channel
+ *
+ * Until the table work has heard of a change the channel is there, while its
+ * pages may be another one's already. Who begins or ends a session looks here
+ * first, and writes nothing where the answer is no.
+ *
+ * Context: any; the caller holds kd->srcu or runs before removal.
+ */
+bool kvmchan_table_holds(const struct kvmchan_channel *ch)
+{
+	const struct kvmchan_superblock *sb = ch->kd->memory.base;
+	struct kvmchan_device *kd = ch->kd;
+	const struct kvmchan_slot *slots;
+
+	if (kvmchan_load_acquire(&kvmchan_superblock(kd)->generation) ==
+	    READ_ONCE(kd->generation))
+		return true;
+	slots = kd->memory.base + kd->table_offset;
+	return !memcmp(sb->incarnation, kd->incarnation,
+		       sizeof(kd->incarnation)) &&
+	       kvmchan_slot_same(&ch->slot, &slots[ch->index]);
+}
+
 /* Which side of slot @i falls to us; -1: none. */
 static int kvmchan_table_side(struct kvmchan_device *kd,
 			      const struct kvmchan_table *t, u32 i)

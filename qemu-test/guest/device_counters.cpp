@@ -139,16 +139,6 @@ TEST(device_counters, name_the_device)
 	EXPECT_EQ(first_line(prefer), "1");
 }
 
-/* All that the kernel has said so far. */
-std::string kernel_log()
-{
-	const unique_fd log{::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
-	std::string all, some;
-	while (read(log, some) > 0)
-		all += some;
-	return all;
-}
-
 /* The node of a channel that one of the devices has, whatever its side. */
 std::string node_of(const std::filesystem::path &device, std::string_view name)
 {
@@ -164,7 +154,7 @@ TEST(device_counters, tell_of_two_peers_that_take_one_side)
 	const auto first = std::filesystem::canonical(sysfs("stream", 0) / "device");
 	const auto second = std::filesystem::canonical(sysfs("stream", 1) / "device");
 	const auto prefer = [&](const char *side) { std::ofstream{first / "ivshmem" / "prefer_side"} << side; };
-	const auto said = [] { return kernel_log().find("stream: another peer writes as side 1, too") != std::string::npos; };
+	const auto said = [] { return logged("stream: another peer writes as side 1, too"); };
 	settle("stream");
 	EXPECT_FALSE(said()) << "without a cause";
 	prefer("1");

@@ -138,6 +138,18 @@ inline std::uint64_t counter(std::string_view name, unsigned side, std::string_v
 	return std::stoull(attribute(name, side, std::string{"statistics/"} + std::string{file}));
 }
 
+/** Does the kernel log hold this? */
+inline bool logged(std::string_view text)
+{
+	const unique_fd log{::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+	char line[8192];
+	for (ssize_t n; (n = ::read(log.get(), line, sizeof(line))) > 0 || errno == EPIPE;) {
+		if (n > 0 && std::string_view{line, static_cast<std::size_t>(n)}.find(text) != std::string_view::npos)
+			return true;
+	}
+	return false;
+}
+
 /* ---- opening ---- */
 
 inline constexpr int nonblocking = O_RDWR | O_NONBLOCK;

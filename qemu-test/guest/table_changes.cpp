@@ -46,18 +46,6 @@ std::size_t nodes()
 	return count;
 }
 
-/* Does the kernel log hold this? */
-bool logged(std::string_view text)
-{
-	const unique_fd log{::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
-	char line[8192];
-	for (ssize_t n; (n = ::read(log.get(), line, sizeof(line))) > 0 || errno == EPIPE;) {
-		if (n > 0 && std::string_view{line, static_cast<std::size_t>(n)}.find(text) != std::string_view::npos)
-			return true;
-	}
-	return false;
-}
-
 class table_changes : public ::testing::Test {
 protected:
 	void SetUp() override
@@ -126,7 +114,6 @@ TEST_F(table_changes, bring_a_node_and_take_it_away)
 TEST_F(table_changes, wake_all_who_sleep_on_a_node_that_goes)
 {
 	table->add(channel("comes"));
-	// Without a peer: one that goes too may be seen to close before.
 	const auto a = open_side("comes", 0, O_RDWR);
 	std::string text;
 	ssize_t read_result = 0, write_result = 0;
@@ -154,6 +141,25 @@ TEST_F(table_changes, wake_all_who_sleep_on_a_node_that_goes)
 	EXPECT_EQ(write_result, -1);
 	EXPECT_EQ(write_error, ENODEV);
 	EXPECT_EQ(polled & (POLLHUP | POLLERR), POLLHUP | POLLERR);
+}
+
+/* They may be another channel's, also before the driver has heard of it. */
+TEST_F(table_changes, leave_the_pages_of_a_slot_that_is_gone_alone)
+{
+	table->add(channel("comes"));
+	auto p = connect("comes");
+	p.b.reset();
+	const auto node = device("comes", 1);
+	const std::array<kvmchan_session_page *, 2> pages{&raw.session("comes", 0), &raw.session("comes", 1)};
+	const auto links = [&] { return std::array{kvmchan_load(&pages[0]->link), kvmchan_load(&pages[1]->link)}; };
+	table->remove("comes");
+	const auto then = links();
+	EXPECT_FALSE(unique_fd{::open(node.c_str(), nonblocking | O_CLOEXEC)});
+	p.a.reset();
+	EXPECT_EQ(links(), then) << "by those who opened and closed";
+	ASSERT_TRUE(vanishes("comes"));
+	EXPECT_EQ(links(), then) << "by the driver when it heard";
+	EXPECT_TRUE(then[0] & KVMCHAN_LINK_OPEN);
 }
 
 TEST_F(table_changes, take_mapped_memory_away)
