@@ -207,22 +207,21 @@ double runner::opening()
 	});
 }
 
-void runner::crowd()
+void runner::crowd(std::size_t count)
 {
-	const std::size_t count = effort_.full ? 1000 : 256;
 	const auto found = measure_crowd(at_, lab_, ends_, count);
-	const auto write = [&](const char *bench, const char *of, const char *unit, auto value) {
+	const auto write = [&](const char *bench, const char *what, const char *unit, auto value) {
 		auto sample = sample_of(bench, "kvmchan", 0);
 		sample["channels"] = count;
-		sample["of"] = of;
+		if (what)
+			sample["what"] = what;
 		sample["unit"] = unit;
 		sample["value"] = value;
 		samples_.write(sample);
 	};
-	write("memory", "node", "bytes", found.node_bytes);
-	write("memory", "open", "bytes", found.open_bytes);
+	write("memory", "kernel", "bytes", found.node_bytes + found.open_bytes);
 	write("open", "node", "us", found.open_us);
-	write("epoll", "ready", "us", found.ready_us);
+	write("epoll", nullptr, "us", found.ready_us);
 }
 
 void runner::extras(unsigned round)
@@ -330,8 +329,13 @@ void runner::run()
 		idle(0);
 		idle(machine::many);
 	}
-	if (wanted("memory"))
-		crowd();
+	if (wanted("crowd")) {
+		for (const std::size_t count : {machine::many, 4 * machine::many})
+			crowd(count);
+		// Over several devices, which there are then.
+		if (effort_.full)
+			crowd(1000);
+	}
 	const auto all = steps();
 	for (const auto &each : all) {
 		if (each.line.what == measure::stream)

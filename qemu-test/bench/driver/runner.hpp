@@ -62,7 +62,8 @@ private:
 	void doorbells(nlohmann::json sample, std::uint64_t guest, std::uint64_t host);
 	double opening();
 	void extras(unsigned round);
-	void crowd();
+	/* What channels cost by their number. */
+	void crowd(std::size_t count);
 	party &sender(way direction);
 	party &receiver(way direction);
 	void idle(std::size_t channels);

@@ -149,6 +149,10 @@ void write_plots(const std::filesystem::path &directory, const sample_set &sampl
 			     {"channels-" + dir, "All channels together, " + where, "channels", "MB/s", channels, "channels"},
 			     samples);
 	}
+	draw(directory,
+	     {"epoll-guest", "To hear of one of the ready channels by epoll, and read, in the guest", "channels", "µs",
+	      {"epoll", {}, "-"}, "channels"},
+	     samples);
 }
 
 } // namespace kvmchan::bench

@@ -106,6 +106,32 @@ void write_round_trips(std::ostream &to, const sample_set &samples, const std::s
 	}
 }
 
+/* What one of many channels costs in the guest. */
+void write_crowd(std::ostream &to, const sample_set &samples)
+{
+	const auto counts = values_of(samples, {"memory", {}, "-"}, "channels");
+
+	if (counts.empty())
+		return;
+	to << "\nOne of many channels in a guest:\n\n"
+	   << "| channels | KiB of the kernel, open | to open its node, µs | to hear by epoll that it is ready and read, µs |\n"
+	   << "|---|---|---|---|\n";
+	for (const json &count : counts) {
+		const auto of = [&](const char *bench, const char *what) {
+			selection which{bench, {"kvmchan"}, "-", {}, count.get<unsigned>()};
+
+			which.what = what;
+			return samples.value(which);
+		};
+		const auto memory = of("memory", "kernel"), open = of("open", "node"), ready = of("epoll", "");
+		const auto text = [](const std::optional<figure> &found, double unit) {
+			return found ? number_text(found->median / unit) : "–";
+		};
+
+		to << "| " << count << " | " << text(memory, 1024) << " | " << text(open, 1) << " | " << text(ready, 1) << " |\n";
+	}
+}
+
 } // namespace
 
 std::string size_text(std::uint64_t size)
@@ -147,6 +173,7 @@ void write_markdown(std::ostream &to, const sample_set &samples, const std::vect
 		write_throughput(to, samples, dir);
 	for (const json &dir : values_of(samples, {"round_trip", {}}, "dir"))
 		write_round_trips(to, samples, dir);
+	write_crowd(to, samples);
 }
 
 void write_verdicts(std::ostream &to, const std::vector<verdict> &verdicts)

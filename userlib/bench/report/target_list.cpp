@@ -108,8 +108,7 @@ selection guest_memory()
 {
 	selection made{"memory", {"kvmchan"}, "guest"};
 
-	made.what = "*";
-	made.unit = "bytes";
+	made.what = "kernel";
 	return made;
 }
 
