@@ -149,7 +149,10 @@ inline copy_byte() {
 }
 
 inline open_link() {
-	publish(NEXT(epoch[me]), acked[me], OPEN);
+	if
+	:: REAPED(me, NEXT(epoch[me])) -> publish(NEXT(reaped[me]), acked[me], OPEN)	/* the channel is new */
+	:: else -> publish(NEXT(epoch[me]), acked[me], OPEN)
+	fi;
 	ended[me] = false;
 	phase[me] = WAITING;
 	ring_for_link(RING_TOP, TOP)
@@ -412,8 +415,13 @@ init {
 		:: may_happen(2, 1, 2, 0, 1, 1)
 		:: may_happen(1, 2, 2, 0, 1, 1)
 		fi;
-		/* One that never was, and one that has been there alone. */
+		/* One that never was, and begins anywhere; one that has been there alone. */
+		reaped[0] = 5;
 		epoch[1] = 14;
+		if
+		:: true
+		:: bytes == 1 -> acked[1] = 6	/* the end of a former channel wrote once more */
+		fi;
 		run side(0);
 		run side(1)
 	}
