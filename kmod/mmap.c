@@ -81,7 +81,7 @@ static vm_fault_t kvmchan_vm_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	int idx = srcu_read_lock(&f->ch->kd->srcu);
 
-	if (!kvmchan_is_gone(f->ch))
+	if (!kvmchan_is_gone(f->ch) && kvmchan_table_holds(f->ch))
 		ret = kvmchan_fault_insert_some(f->ch, vmf);
 	srcu_read_unlock(&f->ch->kd->srcu, idx);
 	return ret;

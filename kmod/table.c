@@ -101,8 +101,8 @@ static bool kvmchan_slot_same(const struct kvmchan_slot *a,
  * @ch: channel
  *
  * Until the table work has heard of a change the channel is there, while its
- * pages may be another one's already. Who begins or ends a session looks here
- * first, and writes nothing where the answer is no.
+ * pages may be another one's already. Who begins or ends a session, or shows
+ * memory to a process, looks here first, and does not where the answer is no.
  *
  * Context: any; the caller holds kd->srcu or runs before removal.
  */

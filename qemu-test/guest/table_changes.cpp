@@ -162,6 +162,25 @@ TEST_F(table_changes, leave_the_pages_of_a_slot_that_is_gone_alone)
 	EXPECT_TRUE(then[0] & KVMCHAN_LINK_OPEN);
 }
 
+TEST_F(table_changes, show_nothing_more_of_a_block_that_is_gone)
+{
+	table->add(block("comes", 4096));
+	{
+		const auto old = device("comes", 0);
+		const auto fd = open_side("comes", 0, O_RDWR);
+		void *const at = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd.get(), 0);
+		ASSERT_NE(at, MAP_FAILED);
+		table->remove("comes");
+		// Most likely the driver has not heard of it; nobody has touched the page.
+		EXPECT_FALSE(unique_fd{::open(old.c_str(), O_RDWR | O_CLOEXEC)});
+		const unique_fd sink{::open("/tmp/sink", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+		EXPECT_EQ(::write(sink.get(), at, 1), -1) << "there was a page";
+		EXPECT_EQ(errno, EFAULT);
+		::munmap(at, 4096);
+	}
+	ASSERT_TRUE(vanishes("comes"));
+}
+
 TEST_F(table_changes, take_mapped_memory_away)
 {
 	table->add(block("memory", 65536));
