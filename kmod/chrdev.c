@@ -402,10 +402,10 @@ static int kvmchan_open_channel(struct kvmchan_file *f, struct file *file)
 	int idx = srcu_read_lock(&ch->kd->srcu);
 	int err;
 
-	if (!kvmchan_is_memory(ch)) {
-		err = kvmchan_channel_claim(ch, kvmchan_file_mode(file));
-	} else if (kvmchan_is_gone(ch) || !kvmchan_table_holds(ch)) {
+	if (kvmchan_is_gone(ch) || !kvmchan_table_holds(ch)) {
 		err = -ENODEV;
+	} else if (!kvmchan_is_memory(ch)) {
+		err = kvmchan_channel_claim(ch, kvmchan_file_mode(file));
 	} else {
 		err = kvmchan_mapping_claim(f, file->f_mapping);
 		if (!err)

@@ -45,15 +45,11 @@ static void kvmchan_suspect_double(struct kvmchan_channel *ch)
 				     ch->slot.name, ch->side);
 }
 
-/* Caller holds open_lock. Return: 0 or -ENODEV. */
-static int kvmchan_session_begin(struct kvmchan_channel *ch)
+/* Caller holds open_lock. */
+static void kvmchan_session_begin(struct kvmchan_channel *ch)
 {
 	unsigned long flags;
 
-	if (!kvmchan_table_holds(ch)) {
-		kvmchan_table_rescan(ch->kd, false);
-		return -ENODEV;
-	}
 	kvmchan_suspect_double(ch);
 	kvmchan_channel_show_bell(ch);
 	spin_lock(&ch->rx_lock);
@@ -74,7 +70,6 @@ static int kvmchan_session_begin(struct kvmchan_channel *ch)
 	kvmchan_ring_peer(ch);
 	kvmchan_poll_soon(ch);
 	trace_kvmchan_session(&ch->dev, ch->session.link, true);
-	return 0;
 }
 
 /* Caller holds open_lock. */
@@ -114,9 +109,7 @@ int kvmchan_channel_claim(struct kvmchan_channel *ch, fmode_t mode)
 	} else if (!ch->claimed) {
 		/* First: the poll timer looks only at what is claimed. */
 		WRITE_ONCE(ch->claimed, mode);
-		err = kvmchan_session_begin(ch);
-		if (err)
-			WRITE_ONCE(ch->claimed, 0);
+		kvmchan_session_begin(ch);
 	} else {
 		WRITE_ONCE(ch->claimed, ch->claimed | mode);
 		if (mode & FMODE_READ)
@@ -182,13 +175,13 @@ static int kvmchan_reconnect_locked(struct kvmchan_channel *ch, fmode_t mode)
 	int err = 0;
 
 	mutex_lock(&ch->open_lock);
-	if (kvmchan_is_gone(ch)) {
+	if (kvmchan_is_gone(ch) || !kvmchan_table_holds(ch)) {
 		err = -ENODEV;
 	} else if (ch->claimed != mode) {
 		err = -EBUSY;
 	} else {
 		kvmchan_session_end(ch);
-		err = kvmchan_session_begin(ch);
+		kvmchan_session_begin(ch);
 	}
 	mutex_unlock(&ch->open_lock);
 	srcu_read_unlock(&ch->kd->srcu, idx);

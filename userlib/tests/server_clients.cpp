@@ -171,8 +171,8 @@ TEST_F(server_clients, more_than_the_limit_are_refused)
 
 TEST_F(server_clients, running_out_of_descriptors_ends_nobody)
 {
-#ifdef KVMCHAN_SANITIZE_ADDRESS
-	GTEST_SKIP() << "UBSan's check of virtual tables opens a pipe, and fails without";
+#if defined(KVMCHAN_SANITIZE_ADDRESS) && !defined(__clang__)
+	GTEST_SKIP() << "UBSan's check of virtual tables by gcc opens a pipe, and fails without";
 #endif
 	rlimit before{}, low{};
 
