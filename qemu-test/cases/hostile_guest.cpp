@@ -263,18 +263,21 @@ protected:
 		const auto name = fmt::format("more{}", ++mended_);
 		std::ofstream{server_.path("server.toml"), std::ios::app} << "[[region.channel]]\nname = \"" << name << "\"\n";
 		server_.process().signal(SIGHUP);
+		std::string why;
 		const auto there = [&] {
 			try {
 				const auto all = region.slots();
+				why = "no such slot";
 				return std::ranges::any_of(all, [&](const auto &slot) { return slot.name == name; });
-			} catch (const std::system_error &) {
+			} catch (const std::system_error &error) {
+				why = error.what();
 				return false;
 			}
 		};
 		const auto limit = deadline_after(nominal::command);
 		while (!there() && clock::now() < limit)
 			std::this_thread::sleep_for(10ms);
-		EXPECT_TRUE(there()) << server_.process().err();
+		EXPECT_TRUE(there()) << why << '\n' << server_.process().out() << server_.process().err();
 	}
 
 	static void spoil(guest &g, const kvmchan::region &whose)

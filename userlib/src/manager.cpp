@@ -98,6 +98,19 @@ std::array<std::uint64_t, 2> random_epochs()
 	return epochs;
 }
 
+/*
+ * Even, and such that no peer can have written it before: a reader that took a
+ * peer's table for the next generation would not see that generation come.
+ */
+std::uint64_t generation_after(std::uint64_t now) noexcept
+{
+	std::uint64_t random = 0;
+
+	while (::getrandom(&random, sizeof(random), 0) < 0 && errno == EINTR)
+		;
+	return now + ((random | 1) << 1);
+}
+
 /* A free slot keeps the ID that it had, so that none is ever used again. */
 kvmchan_slot free_slot(std::uint64_t id) noexcept
 {
@@ -388,15 +401,15 @@ void manager::clear(const extent &range) noexcept
 void manager::publish() noexcept
 {
 	__le64 *const generation = word(offsetof(kvmchan_superblock, generation));
-	const std::uint64_t odd = superblock_.generation + 1;
+	const std::uint64_t next = generation_after(superblock_.generation);
 
-	kvmchan_store(generation, odd);
+	++superblock_.generation;
+	kvmchan_store(generation, superblock_.generation);
 	kvmchan_mb();
-	superblock_.generation = odd;
 	write_shared(word(0), superblock_, 1);
 	for (std::size_t i = 0; i < slots_.size(); ++i)
 		write_shared(word(superblock_.table_offset + i * sizeof(kvmchan_slot)), slots_[i]);
-	superblock_.generation = odd + 1;
+	superblock_.generation = next;
 	kvmchan_store_release(generation, superblock_.generation);
 	kvmchan_store_release(word(offsetof(kvmchan_superblock, magic)), KVMCHAN_MAGIC);
 	/* Before the doorbell that tells of it. */

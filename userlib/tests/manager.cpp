@@ -9,8 +9,10 @@
 #include <set>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kvmchan/region.hpp"
 #include "memory.hpp"
 
 namespace kvmchan {
@@ -291,9 +293,32 @@ TEST_F(manager_test, a_change_mends_what_peers_wrote)
 	only.announce(false);
 	auto *const sb = reinterpret_cast<kvmchan_superblock *>(memory_.bytes().data());
 
-	EXPECT_GT(sb->generation, reinterpret_cast<const kvmchan_superblock *>(before.data())->generation);
+	EXPECT_NE(sb->generation, reinterpret_cast<const kvmchan_superblock *>(before.data())->generation);
 	sb->generation = reinterpret_cast<const kvmchan_superblock *>(before.data())->generation;
 	EXPECT_TRUE(std::ranges::equal(head, before));
+}
+
+/* Whoever read a peer's table under the number that would come next still sees the change. */
+TEST_F(manager_test, the_next_generation_cannot_be_foretold)
+{
+	manager only = manager::format(memory_.bytes());
+
+	only.add(channel("one"));
+	const auto names = [reader = region::adopt(memory_.fd())] {
+		std::vector<std::string> all;
+
+		for (const kvmchan_slot_info &slot : reader.slots())
+			all.emplace_back(slot.name);
+		return all;
+	};
+	auto *const sb = reinterpret_cast<kvmchan_superblock *>(memory_.bytes().data());
+
+	EXPECT_THAT(names(), ::testing::ElementsAre("one"));
+	sb->generation += 2;
+	table()[0].name[0] = 'x';
+	EXPECT_THAT(names(), ::testing::ElementsAre("xne"));
+	only.add(channel("two"));
+	EXPECT_THAT(names(), ::testing::ElementsAre("one", "two"));
 }
 
 TEST_F(manager_test, adopt_refuses_what_is_no_region)
