@@ -54,7 +54,7 @@ static void kvmchan_vector_throttle(struct kvmchan_vector *v)
 	dev_warn_ratelimited(&v->kd->pdev->dev,
 			     "vector %u is rung without cause: masked for %u ms\n",
 			     v->index, jiffies_to_msecs(v->backoff));
-	mod_delayed_work(system_wq, &v->unmask, v->backoff);
+	mod_delayed_work(system_percpu_wq, &v->unmask, v->backoff);
 	v->backoff = min(v->backoff * 2, KVMCHAN_BACKOFF_MAX);
 	v->empty = 0;
 	rcu_read_lock();

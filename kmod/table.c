@@ -279,7 +279,7 @@ static bool kvmchan_table_rung(struct kvmchan_device *kd)
 static void kvmchan_table_queue(struct kvmchan_device *kd, unsigned long delay)
 {
 	if (!READ_ONCE(kd->table_stopped))
-		mod_delayed_work(system_wq, &kd->table_work, delay);
+		mod_delayed_work(system_percpu_wq, &kd->table_work, delay);
 }
 
 static void kvmchan_table_work(struct work_struct *work)

@@ -12,14 +12,14 @@ namespace {
  * Each is a beginning or a fixed part of what the kernel prints when it finds
  * itself in the wrong. "possible recursive" and the like are lockdep's.
  */
-constexpr std::array<std::string_view, 27> bad_parts{
+constexpr std::array<std::string_view, 28> bad_parts{
 	"BUG:", "kernel BUG at", "WARNING:", "Oops", "Call Trace:", "general protection fault",
 	"Kernel panic", "Unable to handle kernel", "double fault", "stack segment:",
 	"possible circular locking", "possible recursive locking", "possible irq lock inversion",
 	"inconsistent lock state", "suspicious RCU usage", "held lock freed", "INFO: rcu",
 	"self-detected stall", "detected stalls on", "soft lockup", "hung_task", "blocked for more than",
 	"kmemleak:", "refcount_t:", "scheduling while atomic", "Misaligned",
-	"nobody cared",
+	"nobody cared", "[kvmchan] enqueued on deprecated workqueue",
 };
 
 /* Lines that contain such a part and mean nothing bad. */
