@@ -4,6 +4,7 @@
  * what it promises to notice.
  */
 #include "boot_files.hpp"
+#include "call_sites.hpp"
 #include "guest_case.hpp"
 #include "log_scan.hpp"
 #include "region_server.hpp"
@@ -251,6 +252,15 @@ TEST_F(harness_commands, accept_a_declared_complaint)
 {
 	expect_log("WARNING: planted [0-9]+$");
 	shared().check("echo 'WARNING: planted 12' >/dev/kmsg");
+}
+
+TEST(call_sites, are_found_in_the_module)
+{
+	const auto sites = call_sites(module_file(), {"cdev_device_add", "no_such_function"});
+	ASSERT_THAT(sites, SizeIs(1));
+	EXPECT_THAT(sites.begin()->first, StartsWith("kvmchan_channel_add+0x"));
+	EXPECT_EQ(sites.begin()->second, "cdev_device_add");
+	EXPECT_THROW(call_sites("/nonexistent", {"kfree"}), error);
 }
 
 TEST(log_scan, finds_complaints)
