@@ -166,9 +166,8 @@ public:
 	}
 
 	/*
-	 * What the kernel asks for before the module's own work begins, or less: it
-	 * reads a module's parameters when nearly all else is done, and asks for a
-	 * little when it gives up.
+	 * What the kernel asks for before the module's own work begins, or a little
+	 * less: it reads a module's parameters when nearly all else is done.
 	 */
 	unsigned kernels_own()
 	{
@@ -180,7 +179,7 @@ public:
 		nth.set(0);
 		EXPECT_FALSE(loaded);
 		unload();
-		return (plenty - left) / 4 * 3;
+		return plenty - left;
 	}
 
 private:
@@ -188,17 +187,26 @@ private:
 	bool loaded_ = false;
 };
 
+/*
+ * How often the kernel itself asks in these differs from time to time, so that
+ * a call may be passed over: twice.
+ */
+constexpr int passes = 2;
+
+/* Of the driver alone: no device is bound. */
 TEST_F(fault_injection, of_loading_leaves_nothing)
 {
+	constexpr const char *autoprobe = "/sys/bus/pci/drivers_autoprobe";
 	ASSERT_EQ(::syscall(SYS_delete_module, "kvmchan", O_NONBLOCK), 0);
-	// Linux 6.1 itself dies when it finds no page for the tables of memory that a device brings.
-	std::ofstream{"/sys/kernel/debug/fail_page_alloc/min-order"} << 20;
+	ASSERT_TRUE(tell(autoprobe, "0"));
 	loader module;
 	const unsigned before = module.kernels_own();
 	ASSERT_GT(before, 1U);
 	ASSERT_LT(before, most);
 	std::printf("%-24s %4u before the module's own\n", "load", before);
-	sweep("load", [&] { module.load(); }, [&] { module.unload(); }, before);
+	for (int i = 0; i < passes; ++i)
+		sweep("load", [&] { module.load(); }, [&] { module.unload(); }, before);
+	ASSERT_TRUE(tell(autoprobe, "1"));
 	ASSERT_TRUE(module.load());
 	for (const auto &each : devices())
 		bind(each);
@@ -210,9 +218,11 @@ TEST_F(fault_injection, of_binding_is_undone)
 	const auto device = devices().front();
 	unbind(device);
 	const unique_fd file{::open((driver / "bind").c_str(), O_WRONLY | O_CLOEXEC)};
-	sweep(
-		"bind", [&] { [[maybe_unused]] const auto n = write(file, device); },
-		[&] { unbind(device); });
+	for (int i = 0; i < passes; ++i) {
+		sweep(
+			"bind", [&] { [[maybe_unused]] const auto n = write(file, device); },
+			[&] { unbind(device); });
+	}
 	bind(device);
 	expect_works("small");
 }
