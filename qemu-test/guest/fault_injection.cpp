@@ -285,9 +285,9 @@ TEST_F(fault_injection, of_making_nodes_is_made_good)
 }
 
 /*
- * All that workers ask for fails, of the caches that slub_debug=A of the kernel's
- * command line names. What it asks for without need first, and with more patience
- * then, fails for good only so.
+ * Workers get nothing from the caches that slub_debug=A of the kernel's command
+ * line names. What asks once in passing, and with patience after that, fails for
+ * good only so.
  */
 class failing_caches {
 public:
@@ -314,9 +314,8 @@ private:
 };
 
 /*
- * A driver that cannot find its channels by number, nor count more of them than
- * there are bits in a word: the kernel has memory without asking only for the
- * first one, and for 63.
+ * A device's table of channels holds one without asking for memory, and the
+ * count of all nodes 63: what would come after them is missing, and is made good.
  */
 TEST_F(fault_injection, of_what_a_crowd_needs_is_made_good)
 {
