@@ -270,6 +270,8 @@ TEST(log_scan, finds_complaints)
 	                              "[ 1.2] BUG: sleeping function called"), SizeIs(2));
 	EXPECT_THAT(kernel_complaints("[ 0.1] Kernel command line: oops=panic WARNING:\n"
 	                              "[ 0.2] kvmchan 0000:00:03.0: ready\n"), IsEmpty());
+	EXPECT_THAT(kernel_complaints("workqueue: work func kvmchan_table_work [kvmchan] enqueued on deprecated workqueue. Use"), SizeIs(1));
+	EXPECT_THAT(kernel_complaints("workqueue: work func f [virtio_net] enqueued on deprecated workqueue. Use"), IsEmpty());
 	EXPECT_THAT(kernel_complaints("INFO: task sh:7 blocked for more than 120 seconds."), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("rcu: INFO: rcu_preempt detected stalls on CPUs"), SizeIs(1));
 	EXPECT_THAT(kernel_complaints("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"), SizeIs(1));

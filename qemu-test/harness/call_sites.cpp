@@ -74,7 +74,7 @@ std::map<std::string, std::string> call_sites(const std::filesystem::path &modul
 		} else if (callee.empty()) {
 			instruction = line;
 		} else if (callees.contains(callee)) {
-			if (instruction.find("call") == std::string::npos)
+			if (instruction.find("\tcall ") == std::string::npos)
 				throw error{fmt::format("{} of {} calls {} as its last act", caller.name, module.string(), callee)};
 			sites.emplace(fmt::format("{}+{:#x}", caller.name, leading_hex(line) + relocation_size - caller.start),
 			              callee);

@@ -37,18 +37,24 @@ std::string_view name_of(const kvmchan_slot &slot) noexcept
 	return {slot.name, ::strnlen(slot.name, sizeof(slot.name))};
 }
 
-void fill_random(std::span<std::uint8_t> bytes)
+/* 0 or an errno. */
+int try_random(std::span<std::uint8_t> bytes) noexcept
 {
-	std::size_t done = 0;
-
-	while (done < bytes.size()) {
-		const ssize_t n = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+	while (!bytes.empty()) {
+		const ssize_t n = ::getrandom(bytes.data(), bytes.size(), 0);
 
 		if (n > 0)
-			done += static_cast<std::size_t>(n);
+			bytes = bytes.subspan(static_cast<std::size_t>(n));
 		else if (errno != EINTR)
-			throw std::system_error{errno, std::system_category(), "getrandom"};
+			return errno;
 	}
+	return 0;
+}
+
+void fill_random(std::span<std::uint8_t> bytes)
+{
+	if (const int error = try_random(bytes))
+		throw std::system_error{error, std::system_category(), "getrandom"};
 }
 
 /* Copies whole words, each by one access: peers look on, and may write. */
@@ -100,14 +106,15 @@ std::array<std::uint64_t, 2> random_epochs()
 
 /*
  * Even, and such that no peer can have written it before: a reader that took a
- * peer's table for the next generation would not see that generation come.
+ * peer's table for the next generation would not see that generation come. A
+ * change is published even where there are no random numbers: this counts then.
  */
 std::uint64_t generation_after(std::uint64_t now) noexcept
 {
 	std::uint64_t random = 0;
 
-	while (::getrandom(&random, sizeof(random), 0) < 0 && errno == EINTR)
-		;
+	if (try_random({reinterpret_cast<std::uint8_t *>(&random), sizeof(random)}))
+		random = 0;
 	return now + ((random | 1) << 1);
 }
 
