@@ -441,7 +441,10 @@ TEST_F(harness_machines, migrate)
 
 TEST_F(harness_machines, sleep_and_wake_up)
 {
-	auto &g = boot({.module = module_load::none, .image = boot_image::bzimage, .shares = false});
+	auto &g = boot({.module = module_load::none,
+	                .image = boot_image::bzimage,
+	                .control = control_port::serial,
+	                .shares = false});
 	for (int round = 0; round < 2; ++round) {
 		g.suspend();
 		EXPECT_EQ(g.qmp("query-status")["status"], "suspended");

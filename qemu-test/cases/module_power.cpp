@@ -19,7 +19,8 @@ protected:
 	{
 		memory_ = std::make_unique<region>(dir() / "region", 4 << 20,
 		                                   std::vector<slot_spec>{channel("sleepy", 4096)});
-		guest_options options{.image = boot_image::bzimage, .shares = false};
+		guest_options options{
+			.image = boot_image::bzimage, .control = control_port::serial, .shares = false};
 		if (GetParam()) {
 			server_ = std::make_unique<doorbell_server>(*memory_, dir().path(), 2);
 			options.devices = {server_->device("side0"), server_->device("side1")};

@@ -294,8 +294,9 @@ void guest::resume()
 
 void guest::suspend()
 {
-	if (state_->options.image != boot_image::bzimage || state_->options.shares)
-		throw error{"suspend: boot with boot_image::bzimage and .shares = false"};
+	const auto &options = state_->options;
+	if (options.image != boot_image::bzimage || options.control != control_port::serial || options.shares)
+		throw error{"suspend: boot with boot_image::bzimage, control_port::serial and .shares = false"};
 	state_->suspending = spawn("echo mem >/sys/power/state");
 	wait_event("SUSPEND");
 }

@@ -137,7 +137,7 @@ public:
 	void resume();
 	/**
 	 * Suspends to RAM (S3); returns when the machine sleeps. Needs
-	 * boot_image::bzimage and `.shares = false`.
+	 * boot_image::bzimage, control_port::serial and `.shares = false`.
 	 */
 	void suspend();
 	/** Wakes it up; returns when the guest has resumed and takes commands. */

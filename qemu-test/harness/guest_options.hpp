@@ -50,6 +50,12 @@ enum class module_load {
 	none,      ///< not even in the initramfs
 };
 
+/** What the harness and PID 1 talk over. */
+enum class control_port {
+	virtio, ///< virtio-serial
+	serial, ///< a UART: slow, but Linux 7's virtio_console does not outlive suspended devices
+};
+
 /** What machine to boot. The defaults boot the quickest useful one. */
 struct guest_options {
 	std::vector<ivshmem> devices{};
@@ -67,6 +73,7 @@ struct guest_options {
 	std::vector<std::string> module_params{};
 
 	boot_image image = boot_image::pvh;
+	control_port control = control_port::virtio;
 	/// Push 64-bit BARs above 4 GiB, where the write-back memory type holds;
 	/// the firmware puts them below whenever they fit.
 	bool bars_above_4g = false;

@@ -9,7 +9,7 @@
 
 /*
  * The control protocol between the harness and PID 1 of a guest, over a
- * virtio-serial port. Both directions are a byte stream of frames.
+ * virtio-serial port or a UART. Both directions are a byte stream of frames.
  *
  * A guest may be reset in the middle of a frame, and the host may have bytes
  * under way to the kernel that just died. So each boot begins with a mark that

@@ -87,22 +87,27 @@ void add_kernel(command_line &line, const guest_options &options, const machine_
 	// Warnings reach the console too, so that a guest that dies has told why.
 	// The rest is for busy hosts: they may leave a vCPU without time for long,
 	// and Linux takes that for broken timers at boot or for stalls later.
+	const auto *port = options.control == control_port::serial ? "kvmchan.control=/dev/ttyS1 " : "";
 	line.add("-append",
 	         fmt::format("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
 	                     "rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 kmemleak=on "
-	                     "kvmchan.token={} kvmchan.build={} kvmchan.tests={} {}",
+	                     "kvmchan.token={} kvmchan.build={} kvmchan.tests={} {}{}",
 	                     files.token, build_directory().string(),
-	                     guest_program_directory().string(), options.kernel_args));
+	                     guest_program_directory().string(), port, options.kernel_args));
 }
 
-void add_channels(command_line &line, const machine_files &files)
+void add_channels(command_line &line, const guest_options &options, const machine_files &files)
 {
 	line.add("-chardev", fmt::format("file,id=console,path={}", escaped(files.console)));
 	line.add("-serial", "chardev:console");
 	line.add("-chardev", fmt::format("socket,id=qmp,fd={}", files.qmp_fd));
 	line.add("-mon", "chardev=qmp,mode=control");
-	line.add("-device", "virtio-serial-pci,id=vserial,max_ports=2");
 	line.add("-chardev", fmt::format("socket,id=control,fd={}", files.control_fd));
+	if (options.control == control_port::serial) {
+		line.add("-serial", "chardev:control");
+		return;
+	}
+	line.add("-device", "virtio-serial-pci,id=vserial,max_ports=2");
 	line.add("-device", "virtserialport,bus=vserial.0,chardev=control,name=kvmchan.control");
 }
 
@@ -175,7 +180,7 @@ std::vector<std::string> qemu_command(const guest_options &options, const machin
 	command_line line{{"qemu-system-x86_64"}};
 	add_machine(line, options);
 	add_kernel(line, options, files);
-	add_channels(line, files);
+	add_channels(line, options, files);
 	if (options.shares)
 		add_shares(line, files);
 	add_devices(line, options);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "machine.hpp"
 
-#include "unique_fd.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -20,6 +18,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace guest_init {
@@ -66,6 +65,34 @@ void stop_everybody()
 	std::this_thread::sleep_for(20ms);
 	kill(-1, SIGKILL);
 	sync();
+}
+
+/* The /dev node of the virtio-serial port of that name; waits for it. */
+std::string find_port(std::string_view name)
+{
+	// The host announces its ports asynchronously, after the driver's probe.
+	for (int i = 0; i < 6000; ++i) {
+		std::error_code ec;
+		for (const auto &entry : fs::directory_iterator{"/sys/class/virtio-ports", ec}) {
+			auto text = file_text(entry.path() / "name");
+			text.erase(text.find_last_not_of('\n') + 1);
+			const auto node = "/dev" / entry.path().filename();
+			if (text == name && fs::exists(node, ec))
+				return node;
+		}
+		std::this_thread::sleep_for(10ms);
+	}
+	give_up("no virtio-serial port " + std::string{name});
+}
+
+void make_raw(int terminal)
+{
+	termios settings{};
+	if (tcgetattr(terminal, &settings) != 0)
+		give_up(std::string{"the control port is no terminal: "} + std::strerror(errno));
+	cfmakeraw(&settings);
+	settings.c_cflag |= CLOCAL;
+	tcsetattr(terminal, TCSANOW, &settings);
 }
 
 } // namespace
@@ -141,21 +168,16 @@ std::string boot_parameter(std::string_view name)
 	return value;
 }
 
-std::string find_port(std::string_view name)
+kvmchan::unique_fd open_control_port(std::string_view virtio_name)
 {
-	// The host announces its ports asynchronously, after the driver's probe.
-	for (int i = 0; i < 6000; ++i) {
-		std::error_code ec;
-		for (const auto &entry : fs::directory_iterator{"/sys/class/virtio-ports", ec}) {
-			auto text = file_text(entry.path() / "name");
-			text.erase(text.find_last_not_of('\n') + 1);
-			const auto node = "/dev" / entry.path().filename();
-			if (text == name && fs::exists(node, ec))
-				return node;
-		}
-		std::this_thread::sleep_for(10ms);
-	}
-	give_up("no virtio-serial port " + std::string{name});
+	const auto terminal = boot_parameter("kvmchan.control");
+	const auto node = terminal.empty() ? find_port(virtio_name) : terminal;
+	kvmchan::unique_fd port{open(node.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
+	if (!port)
+		give_up("cannot open " + node + ": " + std::strerror(errno));
+	if (!terminal.empty())
+		make_raw(port.get());
+	return port;
 }
 
 void power_off()

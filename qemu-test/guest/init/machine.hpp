@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "unique_fd.hpp"
+
 #include <string>
 #include <string_view>
 
@@ -15,8 +17,12 @@ void mount_shares();
 void load_boot_modules();
 /** The value of NAME=value on the kernel's command line, or "". */
 std::string boot_parameter(std::string_view name);
-/** The /dev node of the virtio-serial port of that name; waits for it. */
-std::string find_port(std::string_view name);
+/**
+ * The way to the harness, not blocking: the terminal that kvmchan.control=NODE
+ * on the kernel's command line names, or the virtio-serial port of that name,
+ * for which this waits.
+ */
+kvmchan::unique_fd open_control_port(std::string_view virtio_name);
 
 [[noreturn]] void power_off();
 [[noreturn]] void reboot_machine();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * PID 1 of a test guest. It brings the machine up and then does what the
- * harness asks for over a virtio-serial port; or, with kvmchan.shell=PROGRAM
+ * harness asks for over its control port; or, with kvmchan.shell=PROGRAM
  * on the kernel's command line, it runs that on the console and powers off.
  */
 #include "machine.hpp"
@@ -77,11 +77,7 @@ try {
 	if (const auto shell = boot_parameter("kvmchan.shell"); !shell.empty())
 		serve_console(shell);
 	const auto token = boot_parameter("kvmchan.token");
-	const auto node = find_port(harness::protocol::port_name);
-	kvmchan::unique_fd port{open(node.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
-	if (!port)
-		give_up("cannot open " + node);
-	server{std::move(port), token}.run();
+	server{open_control_port(harness::protocol::port_name), token}.run();
 } catch (const std::exception &e) {
 	give_up(e.what());
 }
