@@ -280,6 +280,9 @@ TEST(log_scan, finds_complaints)
 	                         "[ 2.0] \n[ 2.0] write to 0x1 of 8 bytes by interrupt on cpu 1:\n";
 	EXPECT_THAT(kernel_complaints(race + "[ 2.0]  tick_irq_enter+0x3c/0x100\n[ 2.0] ========\n[ 2.1] kvmchan: up\n"), IsEmpty());
 	EXPECT_THAT(kernel_complaints(race + "[ 2.0]  kvmchan_irq+0x3c/0x100 [kvmchan]\n[ 2.0] ========\n"), SizeIs(1));
+	EXPECT_THAT(kernel_complaints("[ 2.0] BUG: KCSAN: data-race in __x64_sys_fcntl / fasync_insert_entry\n"
+	                              "[ 2.0]  kvmchan_fasync+0x3c/0x100 [kvmchan]\n[ 2.0] ========\n"),
+	            IsEmpty());
 	EXPECT_EQ(last_lines("a\nb\nc\n", 2), "b\nc\n");
 	EXPECT_EQ(last_lines("a", 2), "a");
 }
