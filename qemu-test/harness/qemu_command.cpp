@@ -84,10 +84,10 @@ void add_kernel(command_line &line, const guest_options &options, const machine_
 {
 	line.add("-kernel", files.kernel);
 	line.add("-initrd", files.initramfs);
+	const auto *port = options.control == control_port::serial ? "kvmchan.control=/dev/ttyS1 " : "";
 	// Warnings reach the console too, so that a guest that dies has told why.
 	// The rest is for busy hosts: they may leave a vCPU without time for long,
 	// and Linux takes that for broken timers at boot or for stalls later.
-	const auto *port = options.control == control_port::serial ? "kvmchan.control=/dev/ttyS1 " : "";
 	line.add("-append",
 	         fmt::format("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
 	                     "rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 kmemleak=on "
