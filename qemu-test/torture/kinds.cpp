@@ -196,7 +196,7 @@ void server_restarted(rig &r)
 	         [&] { r.start(host_side); });
 }
 
-constexpr std::array all{
+constexpr std::array every_kind{
 	kind{"host-killed", 25, host_killed},       kind{"guest-killed", 25, guest_killed},
 	kind{"both-killed", 10, both_killed},       kind{"closed", 8, closed},
 	kind{"host-stopped", 12, host_stopped},     kind{"qemu-stopped", 12, qemu_stopped},
@@ -210,7 +210,7 @@ constexpr std::array all{
 
 std::span<const kind> kinds()
 {
-	return all;
+	return every_kind;
 }
 
 } // namespace torture
