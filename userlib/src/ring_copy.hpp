@@ -4,6 +4,7 @@
 #define KVMCHAN_RING_COPY_HPP
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 
@@ -16,6 +17,9 @@ namespace kvmchan::detail {
  * the first part while this one copies the next.
  */
 inline constexpr std::size_t copy_chunk = 64 * 1024;
+
+/** Bytes before the payload of a record in a packet channel. */
+inline constexpr std::uint64_t head_size = sizeof(kvmchan_record);
 
 inline void copy_out(std::span<const std::byte> ring, const kvmchan_window &from, std::byte *to) noexcept
 {

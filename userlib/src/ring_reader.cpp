@@ -7,11 +7,6 @@
 #include "ring_copy.hpp"
 
 namespace kvmchan::detail {
-namespace {
-
-constexpr std::uint64_t head_size = sizeof(kvmchan_record);
-
-} // namespace
 
 void ring_reader::start(ring_link &link, std::span<const std::byte> data, bool packet) noexcept
 {
