@@ -42,6 +42,7 @@ extract_vmlinux() { # extract_vmlinux VMLINUZ > VMLINUX
 }
 
 # Modules with all that they need, but without what is in a directory already.
+# strip: what strips the architecture's.
 copy_modules() { # copy_modules ROOT RELEASE TO BUT MODULE...
 	local root=$1 release=$2 to=$3 but=$4 module path number=0
 	mkdir "$to"
@@ -54,7 +55,7 @@ copy_modules() { # copy_modules ROOT RELEASE TO BUT MODULE...
 		fi
 		! compgen -G "$but/[0-9]*-${path##*/}" >/dev/null || continue
 		number=$((number + 1))
-		strip --strip-debug -o "$to/$(printf %02d-%s "$number" "${path##*/}")" "$path"
+		"${strip:-strip}" --strip-debug -o "$to/$(printf %02d-%s "$number" "${path##*/}")" "$path"
 	done
 }
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "architecture.hpp"
 #include "boot_files.hpp"
 #include "guest_case.hpp"
 #include "host_process.hpp"

@@ -15,6 +15,12 @@ constexpr const char *ends = "for n in /sys/class/kvmchan/*; do\n"
 
 class module_power : public guest_case, public ::testing::WithParamInterface<bool> {
 protected:
+	void SetUp() override
+	{
+		if (!guest_architecture().second_uart)
+			GTEST_SKIP() << "a guest that sleeps talks over a second UART";
+	}
+
 	guest &boot_both_sides()
 	{
 		memory_ = std::make_unique<region>(dir() / "region", 4 << 20,

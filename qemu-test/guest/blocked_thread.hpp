@@ -16,6 +16,13 @@
 
 namespace node {
 
+/** By which libc's poll() calls the kernel. */
+#ifdef SYS_poll
+inline constexpr long poll_call = SYS_poll;
+#else
+inline constexpr long poll_call = SYS_ppoll;
+#endif
+
 /** Runs a function; joins at its end, and throws there what that threw. */
 class blocked_thread {
 public:

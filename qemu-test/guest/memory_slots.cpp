@@ -243,7 +243,7 @@ TEST(memory_slots, are_polled_until_the_count_is_taken)
 	EXPECT_EQ(ready(b) & POLLIN, 0);
 	short reported = 0;
 	blocked_thread poller{[&] { reported = await(b, POLLIN); }};
-	ASSERT_TRUE(poller.in(SYS_poll));
+	ASSERT_TRUE(poller.in(poll_call));
 	ASSERT_EQ(::ioctl(a.get(), KVMCHAN_IOC_SIGNAL), 0);
 	poller.join();
 	EXPECT_EQ(reported, POLLIN);

@@ -141,7 +141,7 @@ TEST(poll_states, wake_a_poller_for_bytes_and_for_room)
 	short seen = 0;
 	{
 		blocked_thread poller{[&] { seen = await(p.b, POLLIN); }};
-		ASSERT_TRUE(poller.in(SYS_poll));
+		ASSERT_TRUE(poller.in(poll_call));
 		write_all(p.a, "x");
 		poller.join();
 	}
@@ -149,7 +149,7 @@ TEST(poll_states, wake_a_poller_for_bytes_and_for_room)
 	read_all(p.b, 1);
 	write_all(p.a, bytes(4096));
 	blocked_thread poller{[&] { seen = await(p.a, POLLOUT); }};
-	ASSERT_TRUE(poller.in(SYS_poll));
+	ASSERT_TRUE(poller.in(poll_call));
 	read_all(p.b, 4096);
 	poller.join();
 	EXPECT_EQ(seen, POLLOUT);
@@ -161,7 +161,7 @@ TEST(poll_states, wake_who_asks_for_nothing_but_the_end)
 		auto p = connect(name);
 		short seen = 0;
 		blocked_thread poller{[&] { seen = await(p.b, events); }};
-		ASSERT_TRUE(poller.in(SYS_poll));
+		ASSERT_TRUE(poller.in(poll_call));
 		p.a.reset();
 		poller.join();
 		EXPECT_EQ(seen, POLLHUP | POLLERR | events);

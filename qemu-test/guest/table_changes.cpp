@@ -131,7 +131,7 @@ TEST_F(table_changes, wake_all_who_sleep_on_a_node_that_goes)
 	blocked_thread poller{[&] { polled = await(a, POLLIN); }};
 	ASSERT_TRUE(reader.in(SYS_read));
 	ASSERT_TRUE(writer.in(SYS_write));
-	ASSERT_TRUE(poller.in(SYS_poll));
+	ASSERT_TRUE(poller.in(poll_call));
 	table->remove("comes");
 	reader.join();
 	writer.join();

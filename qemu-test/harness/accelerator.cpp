@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "accelerator.hpp"
 
+#include "architecture.hpp"
 #include "boot_files.hpp"
 #include "error.hpp"
 #include "host_process.hpp"
@@ -19,13 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/*
- * With one vCPU, TCG emits neither fences nor LOCK prefixes towards the other
- * processes that map the shared memory; every guest must be able to have two
- * (guest.cpp gives maxcpus=2). erms and fsrm make the kernel copy with "rep
- * movsb", which TCG executes byte by byte.
- */
-const std::vector<std::string> tcg{"-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"};
 const std::vector<std::string> kvm{"-accel", "kvm", "-cpu", "host"};
 
 /* PID 1 runs this instead of a shell, and we see "Linux". */
@@ -34,7 +28,7 @@ constexpr const char *probe_words = "console=ttyS0 quiet panic=-1 kvmchan.shell=
 /* /dev/kvm may exist and even create machines, and a guest still hangs in it. */
 bool boots_with_kvm()
 {
-	if (access("/dev/kvm", R_OK | W_OK) != 0)
+	if (!guest_architecture().is_of_host || access("/dev/kvm", R_OK | W_OK) != 0)
 		return false;
 	const temp_dir dir;
 	const auto initramfs = dir / "initramfs";
@@ -83,13 +77,13 @@ std::vector<std::string> accelerator_args()
 	const char *text = std::getenv("KVMCHAN_ACCEL");
 	const std::string_view choice = text && *text ? text : "auto";
 	if (choice == "tcg")
-		return tcg;
+		return guest_architecture().emulate;
 	if (choice == "kvm")
 		return kvm;
 	if (choice != "auto")
 		throw error{"KVMCHAN_ACCEL is \"" + std::string{choice} + "\": use kvm, tcg or auto"};
 	static const bool usable = kvm_is_usable();
-	return usable ? kvm : tcg;
+	return usable ? kvm : guest_architecture().emulate;
 }
 
 } // namespace harness

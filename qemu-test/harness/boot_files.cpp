@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "boot_files.hpp"
 
+#include "architecture.hpp"
 #include "cpio.hpp"
 #include "error.hpp"
 #include "host_process.hpp"
@@ -26,8 +27,8 @@ fs::path environment(const char *name)
 /* Debian's busybox-static names its applets with their usual directories. */
 void add_busybox(cpio_archive &archive)
 {
-	const fs::path busybox = "/bin/busybox";
-	archive.add_file_from("bin/busybox", busybox, 0755);
+	const fs::path busybox = "/bin/busybox", foreign = kernel_directory() / "busybox";
+	archive.add_file_from("bin/busybox", fs::exists(foreign) ? foreign : busybox, 0755);
 	const auto listing = run_host({busybox, "--list-full"});
 	if (!listing)
 		throw error{"/bin/busybox --list-full failed: install busybox-static"};
@@ -95,7 +96,8 @@ fs::path module_file()
 
 fs::path guest_program_directory()
 {
-	return KVMCHAN_GUEST_PROGRAMS;
+	const auto own = environment("KVMCHAN_GUEST_PROGRAMS");
+	return own.empty() ? fs::path{KVMCHAN_BUILT_GUEST_PROGRAMS} : own;
 }
 
 fs::path build_directory()
@@ -119,9 +121,10 @@ void write_initramfs(const fs::path &to, bool with_module)
 	                 "root:x:0:0:root:/root:/bin/sh\n"
 	                 "nobody:x:65534:65534:nobody:/:/bin/sh\n", 0644);
 	archive.add_file("etc/group", "root:x:0:\nnogroup:x:65534:\n", 0644);
-	archive.add_file_from("init", KVMCHAN_GUEST_INIT, 0755);
+	archive.add_file_from("init", guest_program_directory() / "guest-init", 0755);
 	add_busybox(archive);
-	add_host_libraries(archive);
+	if (guest_architecture().is_of_host)
+		add_host_libraries(archive);
 	add_boot_modules(archive);
 	if (with_module) {
 		if (!fs::exists(module_file()))

@@ -18,7 +18,8 @@ std::filesystem::path kernel_file(boot_image image);
 /** kvmchan.ko: $KVMCHAN_KO, else that of this build. */
 std::filesystem::path module_file();
 
-/** The directory of the in-guest test programs of this build. */
+/** The directory of PID 1 and the in-guest test programs: $KVMCHAN_GUEST_PROGRAMS,
+ *  else those of this build. */
 std::filesystem::path guest_program_directory();
 
 /** The top of this build; it has the same name in the guest. */

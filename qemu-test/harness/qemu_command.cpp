@@ -2,6 +2,7 @@
 #include "qemu_command.hpp"
 
 #include "accelerator.hpp"
+#include "architecture.hpp"
 #include "boot_files.hpp"
 #include "error.hpp"
 
@@ -71,7 +72,7 @@ void add_machine(command_line &line, const guest_options &options)
 {
 	line.words.insert(line.words.end(),
 	                  {"-nodefaults", "-no-user-config", "-display", "none"});
-	line.add("-M", "q35");
+	line.add("-M", guest_architecture().machine);
 	for (const auto &word : accelerator_args())
 		line.words.push_back(word);
 	line.add("-smp", fmt::format("{},maxcpus={}", options.cpus, std::max(options.cpus, 2U)));
@@ -84,15 +85,20 @@ void add_kernel(command_line &line, const guest_options &options, const machine_
 {
 	line.add("-kernel", files.kernel);
 	line.add("-initrd", files.initramfs);
-	const auto *port = options.control == control_port::serial ? "kvmchan.control=/dev/ttyS1 " : "";
+	std::string port;
+	if (options.control == control_port::serial) {
+		if (!guest_architecture().second_uart)
+			throw error{fmt::format("control_port::serial: {} has one UART", guest_architecture().name)};
+		port = fmt::format("kvmchan.control={} ", guest_architecture().second_uart);
+	}
 	// Warnings reach the console too, so that a guest that dies has told why.
 	// The rest is for busy hosts: they may leave a vCPU without time for long,
 	// and Linux takes that for broken timers at boot or for stalls later.
 	line.add("-append",
-	         fmt::format("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
+	         fmt::format("console={} loglevel=5 panic=-1 oops=panic no_timer_check "
 	                     "rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 kmemleak=on "
 	                     "kvmchan.token={} kvmchan.build={} kvmchan.tests={} {}{}",
-	                     files.token, build_directory().string(),
+	                     guest_architecture().console, files.token, build_directory().string(),
 	                     guest_program_directory().string(), port, options.kernel_args));
 }
 
@@ -177,7 +183,7 @@ struct plug_builder {
 std::vector<std::string> qemu_command(const guest_options &options, const machine_files &files,
                                       const std::string &incoming)
 {
-	command_line line{{"qemu-system-x86_64"}};
+	command_line line{{guest_architecture().qemu}};
 	add_machine(line, options);
 	add_kernel(line, options, files);
 	add_channels(line, options, files);

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+# What the whole project has for these programs, for a compiler of another
+# architecture, whose headers must not mix with those in /usr/include.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+find_package(Threads REQUIRED)
+
+add_compile_options(-O2 -g1)
+add_library(kvmchan_flags INTERFACE)
+target_compile_options(kvmchan_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+add_library(kvmchan_test_flags INTERFACE)
+target_compile_options(kvmchan_test_flags INTERFACE -O1)
+target_link_libraries(kvmchan_test_flags INTERFACE kvmchan_flags)
+
+# Of Debian's googletest, which libgtest-dev brings along.
+set(INSTALL_GTEST OFF)
+add_subdirectory(/usr/src/googletest ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)
+
+set(json_headers ${CMAKE_BINARY_DIR}/json)
+file(MAKE_DIRECTORY ${json_headers})
+file(CREATE_LINK /usr/include/nlohmann ${json_headers}/nlohmann SYMBOLIC)
+add_library(nlohmann_json INTERFACE)
+add_library(nlohmann_json::nlohmann_json ALIAS nlohmann_json)
+target_include_directories(nlohmann_json SYSTEM INTERFACE ${json_headers})
