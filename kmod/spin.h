@@ -29,8 +29,11 @@
 /* Waits that sleep at once between two trials: at first, and at most. */
 #define KVMCHAN_SPIN_PAUSE_MIN	8
 #define KVMCHAN_SPIN_PAUSE_MAX	256
-/* How long to look, unless told otherwise: what a sleep and a wake-up take. */
-#define KVMCHAN_SPIN_DEFAULT_US	50
+/*
+ * How long to look, unless told otherwise: longer than a peer takes that slept
+ * over one message, or each sleep would make the other end sleep as well.
+ */
+#define KVMCHAN_SPIN_DEFAULT_US	100
 
 /**
  * struct kvmchan_spin - what spinning has brought of late

@@ -14,6 +14,7 @@ void ring_reader::start(ring_link &link, std::span<const std::byte> data, bool p
 	data_ = data;
 	packet_ = packet;
 	session_.start(link);
+	ahead_.restart(data);
 }
 
 void ring_reader::reset() noexcept
@@ -23,6 +24,7 @@ void ring_reader::reset() noexcept
 	again_ = false;
 	session_.forget();
 	wish(0);
+	ahead_.restart(view_ ? std::span{view_, data_.size()} : data_);
 }
 
 int ring_reader::refresh() noexcept

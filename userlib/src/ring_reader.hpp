@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "prefault.hpp"
 #include "ring_link.hpp"
 #include "session_watch.hpp"
 #include "shared_format.hpp"
@@ -50,7 +51,11 @@ public:
 	void doubt() noexcept { session_.forget(); }
 
 	/** The ring, mapped two times in a row, for the functions that follow. */
-	void show(std::span<const std::byte> twice) noexcept { view_ = twice.data(); }
+	void show(std::span<const std::byte> twice) noexcept
+	{
+		view_ = twice.data();
+		ahead_.restart(twice.first(data_.size()));
+	}
 	bool shown() const noexcept { return view_; }
 	/** 1 with a window, 0 at the end, -EAGAIN, ... A record needs no @p least. */
 	ssize_t peek(std::uint64_t least, std::span<const std::byte> &window) noexcept;
@@ -106,6 +111,7 @@ private:
 	/* A session in which more may come. */
 	session_watch session_;
 	std::span<const std::byte> data_;
+	prefault ahead_{prefault::access::read};
 	direction_counters counters_;
 	std::atomic<std::uint64_t> lowat_{1};
 	std::atomic<std::uint64_t> wish_{0};
@@ -121,6 +127,7 @@ inline void ring_reader::commit(std::uint64_t length) noexcept
 	else if (link_->ring_peer(direction::rx))
 		tally(counters_.doorbells_sent);
 	cons_.store(ring_.cons, std::memory_order_relaxed);
+	ahead_.reach(ring_.cons);
 }
 
 /* The payload of the record @p at bytes from here, or -EPROTO. */

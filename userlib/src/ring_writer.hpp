@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "prefault.hpp"
 #include "ring_link.hpp"
 #include "session_watch.hpp"
 #include "shared_format.hpp"
@@ -47,7 +48,11 @@ public:
 	void doubt() noexcept { session_.forget(); }
 
 	/** The ring, mapped two times in a row, for the functions that follow. */
-	void show(std::span<std::byte> twice) noexcept { view_ = twice.data(); }
+	void show(std::span<std::byte> twice) noexcept
+	{
+		view_ = twice.data();
+		ahead_.restart(twice.first(data_.size()));
+	}
 	bool shown() const noexcept { return view_; }
 	/** 0 with room for @p least bytes (of a record's payload), -EAGAIN, ... */
 	int reserve(std::uint64_t least, std::span<std::byte> &window) noexcept;
@@ -112,6 +117,7 @@ private:
 	/* A session in which we may write. */
 	session_watch session_;
 	std::span<std::byte> data_;
+	prefault ahead_{prefault::access::write};
 	direction_counters counters_;
 	std::atomic<std::uint64_t> lowat_{1};
 	/* What a record or a reserve that found no room would take. */
@@ -129,6 +135,7 @@ inline void ring_writer::publish(std::uint64_t length) noexcept
 	else if (link_->ring_peer(direction::tx))
 		tally(counters_.doorbells_sent);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
+	ahead_.reach(ring_.prod);
 }
 
 inline bool ring_writer::unchanged() const noexcept

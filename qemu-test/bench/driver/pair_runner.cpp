@@ -3,6 +3,7 @@
 
 #include "error.hpp"
 #include "lab.hpp"
+#include "spin.h"
 
 #include <fmt/format.h>
 
@@ -54,7 +55,7 @@ private:
 void busy_polling(guest_pair &at, bool on)
 {
 	for (std::size_t i = 0; i < guest_pair::guests; ++i)
-		at.vm(i).check(fmt::format("echo {} >/sys/module/kvmchan/parameters/busy_poll_us", on ? 50 : 0));
+		at.vm(i).check(fmt::format("echo {} >/sys/module/kvmchan/parameters/busy_poll_us", on ? KVMCHAN_SPIN_DEFAULT_US : 0));
 }
 
 class pair_runner {

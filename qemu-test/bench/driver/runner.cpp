@@ -3,6 +3,7 @@
 
 #include "crowd.hpp"
 #include "hog.hpp"
+#include "spin.h"
 #include "usage.hpp"
 
 #include "error.hpp"
@@ -14,6 +15,7 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -188,7 +190,7 @@ void runner::measure_step(const step &each, unsigned round)
 	else
 		stream_step(here, sample);
 	if (off)
-		at_.set_parameter("busy_poll_us", "50");
+		at_.set_parameter("busy_poll_us", std::to_string(KVMCHAN_SPIN_DEFAULT_US));
 }
 
 /* Both sides open at the same time; until the host has the guest's first byte. */

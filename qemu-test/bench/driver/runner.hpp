@@ -24,7 +24,7 @@ struct effort {
 	unsigned boots = 1;
 	unsigned rounds = 7;
 	std::chrono::milliseconds time{300};
-	std::size_t round_trips = 1000;
+	std::size_t round_trips = 4000;
 	std::regex only{""};
 };
 

@@ -64,7 +64,7 @@ struct channel_options {
 	std::uint64_t rx_lowat = 0;
 	std::uint64_t tx_lowat = 0;
 	/** How long an end that moves its rings itself looks before it sleeps, where that mostly pays; 0: never. */
-	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{50};
+	std::chrono::nanoseconds busy_poll = std::chrono::microseconds{100};
 	/** Guest: see KVMCHAN_GUARD. */
 	bool guard = false;
 };

@@ -187,7 +187,7 @@ struct kvmchan_channel_options {
 	 * How long a reader that found nothing looks again before it
 	 * sleeps or gives -EAGAIN, and a writer that found no room before it
 	 * sleeps, as long as that mostly brings something.
-	 * 0: 50 us; negative: never. In a guest it is for rings that are mapped
+	 * 0: 100 us; negative: never. In a guest it is for rings that are mapped
 	 * (see below); else the module's busy_poll_us says so.
 	 */
 	int64_t busy_poll_ns;
