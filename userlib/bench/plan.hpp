@@ -18,7 +18,7 @@ struct plan {
 	std::vector<std::size_t> round_trip_sizes;
 
 	static plan quick() { return {3, std::chrono::milliseconds{80}, {64}}; }
-	static plan full() { return {9, std::chrono::milliseconds{300}, {64, 4096, 65536}}; }
+	static plan full() { return {5, std::chrono::milliseconds{200}, {64, 4096, 65536}}; }
 };
 
 void run_throughput(sample_file &out, const plan &how);

@@ -45,7 +45,7 @@ command_line parse(CLI::App &app, int argc, char **argv)
 	               "Write here, instead, which functions of the guest run how many instructions for a message; takes TCG");
 	app.parse(argc, argv);
 	if (out.how.full)
-		out.how.boots = 3, out.how.rounds = 5, out.how.time = std::chrono::seconds{1}, out.how.round_trips = 5000;
+		out.how.boots = 2, out.how.rounds = 4, out.how.time = std::chrono::milliseconds{400}, out.how.round_trips = 5000;
 	out.how.only = std::regex{out.only};
 	return out;
 }
