@@ -22,14 +22,17 @@ namespace {
 constexpr const char *bell_slot = "0x1e";
 constexpr const char *bell_address = "0000:00:1e.0";
 
-harness::region_server::setup channels()
+std::string channel(const std::string &name, const char *mode, const char *size)
 {
-	harness::region_server::setup out{.size = "64M", .vectors = 8, .toml = "slots = 512\n"};
-	const auto channel = [&](const std::string &name, const char *mode, const char *size) {
-		out.toml += fmt::format("[[region.channel]]\nname = \"{}\"\nmode = \"{}\"\nsize = \"{}\"\n", name, mode, size);
-	};
+	return fmt::format("[[region.channel]]\nname = \"{}\"\nmode = \"{}\"\nsize = \"{}\"\n", name, mode, size);
+}
+
+/* What there is once, in the first region. */
+std::string single_slots()
+{
+	std::string out;
 	const auto block = [&](const char *name, std::size_t size) {
-		out.toml += fmt::format("[[region.memory_block]]\nname = \"{}\"\nsize = {}\n", name, size);
+		out += fmt::format("[[region.memory_block]]\nname = \"{}\"\nsize = {}\n", name, size);
 	};
 	block("control", 64 << 10);
 	block("turns", 64 << 10);
@@ -37,13 +40,20 @@ harness::region_server::setup channels()
 	for (const char *name : {"ring", "calls"})
 		block(name, ring_end::block_size);
 	for (const char *name : {"stream", "nospin", "mapped"})
-		channel(name, "stream", "1M");
+		out += channel(name, "stream", "1M");
 	for (const char *name : {"packet", "mappedpacket"})
-		channel(name, "packet", "1M");
-	channel("stream4", "stream", "4M");
-	channel("opened", "stream", "64K");
-	for (std::size_t i = 0; i < machine::many; ++i)
-		channel(fmt::format("many{}", i), "stream", "64K");
+		out += channel(name, "packet", "1M");
+	return out + channel("stream4", "stream", "4M") + channel("opened", "stream", "64K");
+}
+
+/* One region of several; what is numbered goes around. */
+harness::region_server::setup region_setup(unsigned number, unsigned regions)
+{
+	harness::region_server::setup out{.size = "64M", .vectors = 8, .toml = "slots = 512\n"};
+	if (number == 0)
+		out.toml += single_slots();
+	for (std::size_t i = number; i < machine::many; i += regions)
+		out.toml += channel(fmt::format("many{}", i), "stream", "64K");
 	return out;
 }
 
@@ -57,10 +67,8 @@ std::filesystem::path control_socket(const harness::region_server &server)
 
 machine::machine(unsigned cpus, unsigned more, profile *profiled) : bells_{{.size = "1M", .vectors = 1}}
 {
-	servers_.push_back(std::make_unique<harness::region_server>(channels()));
-	for (unsigned i = 0; i < more; ++i)
-		servers_.push_back(std::make_unique<harness::region_server>(
-			harness::region_server::setup{.size = "64M", .vectors = 8, .toml = "slots = 512\n"}));
+	for (unsigned i = 0; i <= more; ++i)
+		servers_.push_back(std::make_unique<harness::region_server>(region_setup(i, more + 1)));
 	make_networks();
 	make_vsock();
 	harness::guest_options options{.cpus = cpus, .memory_mib = 512};
