@@ -101,8 +101,8 @@ std::unique_ptr<end> guest_ends::open(const std::string &path, const std::string
 	if (path == "kvmchan-mapped" || path == "kvmchan-mapped-packet")
 		return std::make_unique<mapped_end>(kvmchan::channel{device(where)});
 #endif
-	if (path == "raw-ring")
-		return std::make_unique<ring_end>(block(where), block_name{where}.side);
+	if (path == "raw-ring" || path == "raw-ring-asking")
+		return std::make_unique<ring_end>(block(where), block_name{where}.side, path == "raw-ring-asking");
 	if (path == "raw-ring-calls")
 		return std::make_unique<called_end>(std::make_unique<ring_end>(block(where), block_name{where}.side),
 		                                    open_file("/dev/bench-null"));

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include <immintrin.h>
@@ -37,13 +38,21 @@ public:
 	struct indices {
 		index produced;
 		index consumed;
+		index asked;
 	};
 	static constexpr std::size_t head = 4096;
 	/** What the block must hold. */
 	static constexpr std::size_t block_size = 2 * head + 2 * ring;
 
-	ring_end(kvmchan::memory_block block, unsigned side) : block_{std::move(block)}, out_{lane(side)}, in_{lane(1 - side)}
+	/**
+	 * @p asks: each step is followed by the question whether the other end sleeps
+	 * and wants to be rung (it never does): what it costs that one could.
+	 */
+	ring_end(kvmchan::memory_block block, unsigned side, bool asks = false)
+	    : block_{std::move(block)}, asks_{asks}, out_{lane(side)}, in_{lane(1 - side)}
 	{
+		for (const way *each : {&out_, &in_})
+			store(each->at->asked, UINT64_MAX);
 		out_.mine = out_.other = load(out_.at->produced);
 		in_.mine = in_.other = load(in_.at->consumed);
 	}
@@ -56,8 +65,7 @@ public:
 			const auto at = out_.mine % ring;
 			const auto n = std::min({from.size(), ring - at, ring - (out_.mine - out_.other)});
 			std::memcpy(out_.data + at, from.data(), n);
-			out_.mine += n;
-			store(out_.at->produced, out_.mine);
+			step(out_, out_.at->produced, n);
 			from = from.subspan(n);
 		}
 	}
@@ -69,8 +77,7 @@ public:
 		const auto at = in_.mine % ring;
 		const auto n = std::min({to.size(), ring - at, in_.other - in_.mine});
 		std::memcpy(to.data(), in_.data + at, n);
-		in_.mine += n;
-		store(in_.at->consumed, in_.mine);
+		step(in_, in_.at->consumed, n);
 		return n;
 	}
 
@@ -88,6 +95,16 @@ private:
 		return {.at = reinterpret_cast<indices *>(base), .data = base + head};
 	}
 
+	void step(way &of, index &to, std::size_t bytes) const
+	{
+		const auto from = std::exchange(of.mine, of.mine + bytes);
+		store(to, of.mine);
+		if (!asks_)
+			return;
+		std::atomic_thread_fence(std::memory_order_seq_cst);
+		if (of.mine - load(of.at->asked) - 1 < of.mine - from)
+			throw std::logic_error{"somebody sleeps"};
+	}
 	static std::uint64_t load(index &word)
 	{
 		return std::atomic_ref{word.value}.load(std::memory_order_acquire);
@@ -98,6 +115,7 @@ private:
 	}
 
 	kvmchan::memory_block block_;
+	bool asks_;
 	way out_;
 	way in_;
 };

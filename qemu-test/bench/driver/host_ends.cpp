@@ -86,8 +86,8 @@ std::unique_ptr<end> host_ends::open(const std::string &path, const std::string 
 	if (path == "kvmchan-mapped" || path == "kvmchan-mapped-packet")
 		return std::make_unique<mapped_end>(kvmchan::channel{machine_.region(0), where});
 #endif
-	if (path == "raw-ring" || path == "raw-ring-calls")
-		return std::make_unique<ring_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);
+	if (path == "raw-ring" || path == "raw-ring-calls" || path == "raw-ring-asking")
+		return std::make_unique<ring_end>(kvmchan::memory_block{machine_.region(0), where}, host_side, path == "raw-ring-asking");
 	if (path == "handoff")
 		return std::make_unique<handoff_end>(kvmchan::memory_block{machine_.region(0), where}, host_side);
 	if (path == "doorbell")

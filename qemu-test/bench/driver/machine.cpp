@@ -37,7 +37,7 @@ std::string single_slots()
 	block("control", 64 << 10);
 	block("turns", 64 << 10);
 	block("copies", 4 << 20);
-	for (const char *name : {"ring", "calls"})
+	for (const char *name : {"ring", "calls", "asking"})
 		block(name, ring_end::block_size);
 	for (const char *name : {"stream", "nospin", "mapped"})
 		out += channel(name, "stream", "1M");

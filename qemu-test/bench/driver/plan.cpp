@@ -35,6 +35,7 @@ std::vector<candidate> plan()
 		{alone, "null-copy", "/dev/bench-copy", {64, 64 * k, m}, all},
 		{alone, "memcpy", "copies", {64 * k}, all},
 		{stream, "raw-ring", "ring", few, all},
+		{stream, "raw-ring-asking", "asking", {64}, {64}},
 		// kvmchan
 		{stream, "kvmchan", "stream", {64, 64 * k, m}, all, spin::on},
 		{stream, "kvmchan", "stream4", none, all, spin::on},
@@ -58,6 +59,7 @@ std::vector<candidate> plan()
 		// Round trips
 		{turns, "handoff", "turns", {64}, {64}},
 		{turns, "raw-ring", "ring", {64}, {64}},
+		{turns, "raw-ring-asking", "asking", {64}, {64}},
 		{turns, "raw-ring-calls", "calls", {64}, {64}},
 #ifdef BENCH_MAPPED
 		{turns, "kvmchan-mapped", "mapped", {64}, {64}, spin::on},
