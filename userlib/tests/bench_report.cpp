@@ -136,6 +136,29 @@ TEST_F(bench_report, what_idle_channels_add_is_what_counts)
 	EXPECT_NEAR(of(read({idle(0, 0.25), idle(64, 0.5)}), "T9d").value->median, 0.05, 1e-9);
 }
 
+/* A full run measures ends that do not look before they sleep, too, and ring for each message. */
+TEST_F(bench_report, doorbells_are_of_ends_with_default_settings)
+{
+	const auto rung = [](const char *spin, double value) {
+		return with(with(with(sample("doorbells", "kvmchan", "g2h", value), "spin", spin), "size", 65536), "unit", "1/MB");
+	};
+
+	EXPECT_NEAR(of(read({rung("on", 0.1), rung("off", 60), rung("off", 70)}), "T6b").value->median, 0.0065536, 1e-9);
+}
+
+TEST_F(bench_report, each_way_to_wait_has_its_line)
+{
+	const auto rate = [](const char *spin) {
+		return with(with(sample("throughput", "kvmchan", "g2h", 5), "spin", spin), "unit", "MB/s");
+	};
+	const auto found = rows(read({rate("on"), rate("off")}), "throughput", "g2h");
+
+	ASSERT_EQ(found.size(), 2U);
+	EXPECT_EQ(found[0].name, "kvmchan");
+	EXPECT_EQ(found[0].which.spin, "on");
+	EXPECT_EQ(found[1].name, "kvmchan, sleeping");
+}
+
 TEST_F(bench_report, what_is_skipped_and_measured_is_kept)
 {
 	const auto samples = read({{{"meta", {{"cpu", "x"}}}}, {{"skipped", "vsock"}, {"why", "no module"}}, sleeping(1, 0)});

@@ -19,23 +19,26 @@ struct plot {
 	std::string name;
 	std::string title;
 	std::string x, y;
-	/** Which samples a line is made of, but for the path, the direction and what is on the x axis. */
+	/** Which samples a line is made of, but for the path, its spin and what is on the x axis. */
 	selection which;
 	const char *along;
 	/** What is shown of a value. */
 	std::function<double(double x, double value)> show = [](double, double value) { return value; };
 };
 
-/* A block of lines "x median least most" for each path; returns their names. */
+/* A block of lines "x median least most" for each row of the tables; returns their names. */
 std::vector<std::string> write_data(std::ostream &to, const plot &about, const sample_set &samples)
 {
 	std::vector<std::string> names;
 
-	for (const json &path : values_of(samples, about.which, "path")) {
+	for (const row &line : rows(samples, about.which.bench, about.which.dir)) {
 		selection which = about.which;
 		std::string lines;
 
-		which.paths = {path.get<std::string>()};
+		if (which.pinned && line.which.pinned != which.pinned)
+			continue;
+		which.paths = line.which.paths;
+		which.spin = line.which.spin;
 		for (const json &x : values_of(samples, about.which, about.along)) {
 			if (about.along == std::string{"size"})
 				which.size = x.get<std::uint64_t>();
@@ -53,8 +56,8 @@ std::vector<std::string> write_data(std::ostream &to, const plot &about, const s
 		}
 		if (lines.empty())
 			continue;
-		to << '"' << which.paths.front() << "\"\n" << lines << "\n\n";
-		names.push_back(which.paths.front());
+		to << '"' << line.name << "\"\n" << lines << "\n\n";
+		names.push_back(line.name);
 	}
 	return names;
 }

@@ -8,39 +8,6 @@
 namespace kvmchan::bench {
 namespace {
 
-/* One line for each path, with each way to look or sleep, pinned or not. */
-struct row {
-	selection which;
-	std::string name;
-};
-
-std::vector<row> rows(const sample_set &samples, const std::string &bench, const std::string &dir)
-{
-	std::vector<row> found;
-	std::set<std::string> seen;
-
-	for (const json &sample : samples.samples()) {
-		if (sample.at("bench") != bench || sample.at("dir") != dir || sample.at("channels") != 1 ||
-		    sample.contains("what"))
-			continue;
-		selection which{bench, {sample.at("path")}, dir, {}, 1};
-
-		which.spin = sample.value("spin", "-");
-		which.pinned = sample.value("pinned", false);
-		std::string name = which.paths.front();
-
-		if (name.starts_with("kvmchan") && which.spin != "-" && (bench != "throughput" || which.spin != "on"))
-			name += which.spin.ends_with("off") ? ", sleeping" : ", busy polling";
-		if (which.spin.starts_with("hogged"))
-			name += ", a core hogged";
-		else if (dir == "h2h")
-			name += *which.pinned ? "" : ", unpinned";
-		if (seen.insert(name).second)
-			found.push_back({which, name});
-	}
-	return found;
-}
-
 void write_targets(std::ostream &to, const std::vector<verdict> &verdicts)
 {
 	to << "| target | what | bound | measured | spread | met | a bare limit |\n|---|---|---|---|---|---|---|\n";
@@ -133,6 +100,34 @@ void write_crowd(std::ostream &to, const sample_set &samples)
 }
 
 } // namespace
+
+std::vector<row> rows(const sample_set &samples, const std::string &bench, const std::string &dir)
+{
+	std::vector<row> found;
+	std::set<std::string> seen;
+
+	for (const json &sample : samples.samples()) {
+		if (sample.at("bench") != bench || sample.at("dir") != dir || sample.at("channels") != 1 ||
+		    sample.contains("what"))
+			continue;
+		selection which{bench, {sample.at("path")}, dir, {}, 1};
+
+		which.spin = sample.value("spin", "");
+		which.pinned = sample.value("pinned", false);
+		const bool spins = !which.spin.empty() && which.spin != "-";
+		std::string name = which.paths.front();
+
+		if (name.starts_with("kvmchan") && spins && (bench != "throughput" || which.spin != "on"))
+			name += which.spin.ends_with("off") ? ", sleeping" : ", busy polling";
+		if (which.spin.starts_with("hogged"))
+			name += ", a core hogged";
+		else if (dir == "h2h")
+			name += *which.pinned ? "" : ", unpinned";
+		if (seen.insert(name).second)
+			found.push_back({which, name});
+	}
+	return found;
+}
 
 std::string size_text(std::uint64_t size)
 {

@@ -4,12 +4,22 @@
 #define KVMCHAN_BENCH_REPORT_TABLES_HPP
 
 #include <iosfwd>
+#include <string>
 #include <vector>
 
 #include "samples.hpp"
 #include "targets.hpp"
 
 namespace kvmchan::bench {
+
+/** One line for each path, with each way to look or sleep, pinned or not. */
+struct row {
+	selection which;
+	std::string name;
+};
+
+/** Those of what was measured with one channel. */
+std::vector<row> rows(const sample_set &samples, const std::string &bench, const std::string &dir);
 
 /** Targets, throughput and round trips, in Markdown. */
 void write_markdown(std::ostream &to, const sample_set &samples, const std::vector<verdict> &verdicts);

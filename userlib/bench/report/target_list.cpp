@@ -70,6 +70,7 @@ measure doorbells(const std::string &dir, std::uint64_t size)
 {
 	selection made{"doorbells", {"kvmchan"}, dir, size};
 
+	made.spin = "on";
 	made.unit = "1/MB";
 	return {made, {}, static_cast<double>(size) / 1e6};
 }
