@@ -95,18 +95,19 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 }
 
 /*
- * Whoever sleeps is woken when half the ring is free; whoever looks goes on with
- * less. A call that must not wait has other things to do.
+ * Whoever looks has not armed, so that the peer does not ring meanwhile. A call
+ * that must not wait has other things to do: other channels may be ready.
+ *
+ * Who sleeps is woken when half the ring is free; who looks goes on with less.
  */
 bool ring_channel::spin_for_room(std::uint64_t room) noexcept
 {
 	return !nonblocking() && writer_.live() && writer_spin_([&] { return writer_.came(room); });
 }
 
-/* Not armed, so that the peer does not ring meanwhile. */
 bool ring_channel::spin_for(std::uint64_t least) noexcept
 {
-	return reader_.live() && reader_spin_([&] { return reader_.came(least); });
+	return !nonblocking() && reader_.live() && reader_spin_([&] { return reader_.came(least); });
 }
 
 ssize_t ring_channel::ring_read(std::span<std::byte> to) noexcept
@@ -116,7 +117,7 @@ ssize_t ring_channel::ring_read(std::span<std::byte> to) noexcept
 
 	return run(
 		direction::rx, [&] { return reader_.take(to, nonblocking() ? 1 : mark()); },
-		[&] { return spin_for(nonblocking() ? 1 : mark()); },
+		[&] { return spin_for(mark()); },
 		[&] { return nonblocking() ? reader_.lowat() : mark(); });
 }
 

@@ -184,9 +184,8 @@ struct kvmchan_channel_options {
 	unsigned int side;	/**< with KVMCHAN_SIDE: 0 or 1 */
 	struct kvmchan_lowat lowat; /**< 0: the defaults; streams only */
 	/**
-	 * How long a reader that found nothing looks again before it
-	 * sleeps or gives -EAGAIN, and a writer that found no room before it
-	 * sleeps, as long as that mostly brings something.
+	 * How long a call that waits, and found nothing or no room, looks
+	 * again before it sleeps, as long as that mostly brings something.
 	 * 0: 100 us; negative: never. In a guest it is for rings that are mapped
 	 * (see below); else the module's busy_poll_us says so.
 	 */
