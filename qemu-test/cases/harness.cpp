@@ -260,7 +260,7 @@ TEST_F(harness_commands, accept_a_declared_complaint)
 
 TEST(call_sites, are_found_in_the_module)
 {
-	if (!guest_architecture().is_of_host)
+	if (!guest_architecture().is_pc)
 		GTEST_SKIP() << "reads the calls of x86";
 	const auto sites = call_sites(module_file(), {"cdev_device_add", "no_such_function"});
 	ASSERT_THAT(sites, SizeIs(1));
@@ -366,7 +366,7 @@ TEST_F(harness_machines, have_plain_shared_memory)
 	auto device = plain("region", 4 << 20);
 	auto &g = boot({.devices = {device}, .module = module_load::none});
 	// virt has room for it above only.
-	if (guest_architecture().is_of_host) {
+	if (guest_architecture().is_pc) {
 		EXPECT_THAT(g.check(ivshmem_bars), StartsWith("0x00000000")) << "not below 4 GiB";
 	}
 	EXPECT_EQ(g.check("cat /sys/bus/pci/devices/*/device | grep -c 0x1110"), "1\n");

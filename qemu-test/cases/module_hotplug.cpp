@@ -130,7 +130,7 @@ TEST_F(module_hotplug, keeps_the_module_while_a_file_is_open)
 TEST_F(module_hotplug, refuses_a_device_without_room_for_its_memory)
 {
 	// Linux keeps the windows of a PC's firmware, and makes others larger.
-	if (!guest_architecture().is_of_host)
+	if (!guest_architecture().is_pc)
 		GTEST_SKIP() << "there is room";
 	const region memory{dir() / "region", 4 << 20, slots()};
 	auto &g = boot({.root_ports = {{.id = "rp", .prefetch_reserve = "0"}}});

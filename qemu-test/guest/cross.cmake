@@ -6,7 +6,7 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 find_package(Threads REQUIRED)
 
-add_compile_options(-O2 -g1)
+add_compile_options(-O2)
 add_library(kvmchan_flags INTERFACE)
 target_compile_options(kvmchan_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
 add_library(kvmchan_test_flags INTERFACE)

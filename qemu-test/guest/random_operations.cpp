@@ -10,6 +10,7 @@
  * (to go on for, at least), operation_seed.
  */
 #include "random_user.hpp"
+#include "spin.h"
 
 #include <algorithm>
 #include <array>
@@ -220,7 +221,7 @@ TEST(random_operations, leave_a_machine_that_works)
 	const auto all = devices();
 	for (std::size_t i = 0; i < all.size(); ++i)
 		prefer(all[i], i ? "1" : "0");
-	std::ofstream{"/sys/module/kvmchan/parameters/busy_poll_us"} << 50;
+	std::ofstream{"/sys/module/kvmchan/parameters/busy_poll_us"} << KVMCHAN_SPIN_DEFAULT_US;
 	for (const char *name : {"stream", "small", "asym", "packet4k"}) {
 		await_both(name);
 		expect_connects(name);

@@ -28,7 +28,7 @@ constexpr const char *probe_words = "console=ttyS0 quiet panic=-1 kvmchan.shell=
 /* /dev/kvm may exist and even create machines, and a guest still hangs in it. */
 bool boots_with_kvm()
 {
-	if (!guest_architecture().is_of_host || access("/dev/kvm", R_OK | W_OK) != 0)
+	if (access("/dev/kvm", R_OK | W_OK) != 0)
 		return false;
 	const temp_dir dir;
 	const auto initramfs = dir / "initramfs";
@@ -76,12 +76,14 @@ std::vector<std::string> accelerator_args()
 {
 	const char *text = std::getenv("KVMCHAN_ACCEL");
 	const std::string_view choice = text && *text ? text : "auto";
-	if (choice == "tcg")
+	if (choice != "tcg" && choice != "kvm" && choice != "auto")
+		throw error{"KVMCHAN_ACCEL is \"" + std::string{choice} + "\": use kvm, tcg or auto"};
+	if (choice == "tcg" || (choice == "auto" && !guest_architecture().is_of_host))
 		return guest_architecture().emulate;
+	if (!guest_architecture().is_of_host)
+		throw error{std::string{"KVMCHAN_ACCEL is \"kvm\": guests of "} + guest_architecture().name + " are emulated here"};
 	if (choice == "kvm")
 		return kvm;
-	if (choice != "auto")
-		throw error{"KVMCHAN_ACCEL is \"" + std::string{choice} + "\": use kvm, tcg or auto"};
 	static const bool usable = kvm_is_usable();
 	return usable ? kvm : guest_architecture().emulate;
 }

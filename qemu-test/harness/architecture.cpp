@@ -28,6 +28,7 @@ const std::array<architecture, 2> all{{
          .emulate = {"-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"},
          .console = "ttyS0",
          .second_uart = "/dev/ttyS1",
+         .is_pc = true,
          .is_of_host = true},
 	{.name = "arm64",
          .qemu = "qemu-system-aarch64",
@@ -35,6 +36,7 @@ const std::array<architecture, 2> all{{
          .emulate = {"-accel", "tcg,thread=multi", "-cpu", "max,pauth-impdef=on"},
          .console = "ttyAMA0",
          .second_uart = nullptr,
+         .is_pc = false,
          .is_of_host = false},
 }};
 

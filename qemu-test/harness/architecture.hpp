@@ -14,6 +14,7 @@ struct architecture {
 	std::vector<std::string> emulate; ///< QEMU's words for TCG
 	const char *console;              ///< the first UART, for the kernel's console=
 	const char *second_uart;          ///< null: there is none
+	bool is_pc;                       ///< with its firmware, which gives BARs their places, and x86's instructions
 	bool is_of_host;                  ///< so that programs of the host run in a guest
 };
 

@@ -97,7 +97,7 @@ fs::path module_file()
 fs::path guest_program_directory()
 {
 	const auto own = environment("KVMCHAN_GUEST_PROGRAMS");
-	return own.empty() ? fs::path{KVMCHAN_BUILT_GUEST_PROGRAMS} : own;
+	return own.empty() ? fs::path{KVMCHAN_BUILT_GUEST_PROGRAMS} : fs::absolute(own);
 }
 
 fs::path build_directory()

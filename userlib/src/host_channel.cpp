@@ -241,6 +241,7 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 	const bool reads = interest == event_readable;
 	const sleeper who = reads ? sleeping_reader : interest == event_writable ? sleeping_writer : sleeping_both;
 	const auto deadline = deadline_of(timeout);
+	const auto left = [&] { return timeout.count() < 0 ? no_limit : std::max(nanoseconds{deadline - clock::now()}, nanoseconds{0}); };
 	wait_set *const set = set_of(who);
 
 	if (!set)
@@ -248,16 +249,14 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 	for (;;) {
 		if (const int found = find_events(interest))
 			return found;
-		const nanoseconds left = timeout.count() < 0 ? no_limit : deadline - clock::now();
-
-		if (timeout.count() >= 0 && left.count() <= 0)
+		if (left().count() == 0)
 			return 0;
 		if (reads && spin_for(reader_.wanted()))
 			continue;
 		set->take();
 		if (arm_events(interest) || find_events(0))
 			continue;
-		sleep_in(who, left);
+		sleep_in(who, left());
 	}
 }
 

@@ -28,14 +28,15 @@ bool prefault::map(std::uint64_t index, std::uint64_t length) const noexcept
 	return good;
 }
 
-void prefault::more(std::uint64_t index) noexcept
+void prefault::more(std::uint64_t index, std::uint64_t length) noexcept
 {
 	if (!begun_) {
 		begun_ = true;
-		start_ = index;
+		start_ = index - length;
 		mapped_ = 0;
 		due_ = first;
-		return;
+		if (length < first)
+			return;
 	}
 	const std::uint64_t distance = index - start_;
 	const std::uint64_t goal = std::min(distance + 2 * piece, std::uint64_t{ring_.size()});

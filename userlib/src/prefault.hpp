@@ -23,14 +23,14 @@ class prefault {
 public:
 	/** Bytes that are mapped at a time; at least as much is ready ahead. */
 	static constexpr std::uint64_t piece = 64 * 1024;
-	/** Who moves no further than this needs one page, and gets no call. */
+	/** Who moves no further than this needs a page or two, and gets no call. */
 	static constexpr std::uint64_t first = 4096;
 
 	enum class access { read, write };
 
 	explicit prefault(access how) noexcept : how_{how} {}
 
-	/** The next index is the first one of a way through @p ring, whose size is a power of two. */
+	/** A way through @p ring, whose size is a power of two, begins where the next move does. */
 	void restart(std::span<const std::byte> ring) noexcept
 	{
 		ring_ = ring;
@@ -38,17 +38,17 @@ public:
 		due_ = 0;
 	}
 
-	/** The end has moved on to @p index, free-running. */
-	void reach(std::uint64_t index) noexcept
+	/** The end has moved by @p length to @p index, free-running. */
+	void reach(std::uint64_t index, std::uint64_t length) noexcept
 	{
 		if (index - start_ >= due_)
-			more(index);
+			more(index, length);
 	}
 
 private:
 	static constexpr std::uint64_t never = UINT64_MAX;
 
-	void more(std::uint64_t index) noexcept;
+	void more(std::uint64_t index, std::uint64_t length) noexcept;
 	bool map(std::uint64_t index, std::uint64_t length) const noexcept;
 
 	access how_;

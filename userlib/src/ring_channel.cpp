@@ -68,7 +68,8 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 		if (woken)
 			count(link().counters().empty_interrupts);
 		woken = false;
-		if (spin())
+		/* A call that must not wait has other things to do: other channels may be ready. */
+		if (!nonblocking() && spin())
 			continue;
 		if (nonblocking()) {
 			if (const ssize_t error = would_block(which, wanted()))
@@ -95,19 +96,17 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 }
 
 /*
- * Whoever looks has not armed, so that the peer does not ring meanwhile. A call
- * that must not wait has other things to do: other channels may be ready.
- *
- * Who sleeps is woken when half the ring is free; who looks goes on with less.
+ * Whoever looks has not armed, so that the peer does not ring meanwhile. Who
+ * sleeps is woken when half the ring is free; who looks goes on with less.
  */
 bool ring_channel::spin_for_room(std::uint64_t room) noexcept
 {
-	return !nonblocking() && writer_.live() && writer_spin_([&] { return writer_.came(room); });
+	return writer_.live() && writer_spin_([&] { return writer_.came(room); });
 }
 
 bool ring_channel::spin_for(std::uint64_t least) noexcept
 {
-	return !nonblocking() && reader_.live() && reader_spin_([&] { return reader_.came(least); });
+	return reader_.live() && reader_spin_([&] { return reader_.came(least); });
 }
 
 ssize_t ring_channel::ring_read(std::span<std::byte> to) noexcept

@@ -24,7 +24,7 @@ void ring_reader::reset() noexcept
 	again_ = false;
 	session_.forget();
 	wish(0);
-	ahead_.restart(view_ ? std::span{view_, data_.size()} : data_);
+	ahead_.restart(data_);
 }
 
 int ring_reader::refresh() noexcept

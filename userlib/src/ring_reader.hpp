@@ -54,7 +54,8 @@ public:
 	void show(std::span<const std::byte> twice) noexcept
 	{
 		view_ = twice.data();
-		ahead_.restart(twice.first(data_.size()));
+		data_ = twice.first(data_.size());
+		ahead_.restart(data_);
 	}
 	bool shown() const noexcept { return view_; }
 	/** 1 with a window, 0 at the end, -EAGAIN, ... A record needs no @p least. */
@@ -127,7 +128,7 @@ inline void ring_reader::commit(std::uint64_t length) noexcept
 	else if (link_->ring_peer(direction::rx))
 		tally(counters_.doorbells_sent);
 	cons_.store(ring_.cons, std::memory_order_relaxed);
-	ahead_.reach(ring_.cons);
+	ahead_.reach(ring_.cons, length);
 }
 
 /* The payload of the record @p at bytes from here, or -EPROTO. */

@@ -27,7 +27,7 @@ void ring_writer::reset() noexcept
 	live_.store(false, std::memory_order_relaxed);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
 	cons_.store(ring_.cons, std::memory_order_relaxed);
-	ahead_.restart(view_ ? std::span{view_, data_.size()} : data_);
+	ahead_.restart(data_);
 }
 
 int ring_writer::refresh() noexcept

@@ -51,7 +51,8 @@ public:
 	void show(std::span<std::byte> twice) noexcept
 	{
 		view_ = twice.data();
-		ahead_.restart(twice.first(data_.size()));
+		data_ = twice.first(data_.size());
+		ahead_.restart(data_);
 	}
 	bool shown() const noexcept { return view_; }
 	/** 0 with room for @p least bytes (of a record's payload), -EAGAIN, ... */
@@ -135,7 +136,7 @@ inline void ring_writer::publish(std::uint64_t length) noexcept
 	else if (link_->ring_peer(direction::tx))
 		tally(counters_.doorbells_sent);
 	prod_.store(ring_.prod, std::memory_order_relaxed);
-	ahead_.reach(ring_.prod);
+	ahead_.reach(ring_.prod, length);
 }
 
 inline bool ring_writer::unchanged() const noexcept

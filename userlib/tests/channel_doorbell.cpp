@@ -141,6 +141,18 @@ TEST_F(looking_test, a_reader_that_looks_is_not_rung)
 	EXPECT_EQ(b_->counters().empty_interrupts, 0U);
 }
 
+/* However the end is set. */
+TEST_F(looking_test, who_waits_for_an_event_looks_too)
+{
+	connect(std::chrono::hours{1}, true);
+	std::thread waiter{[&] { EXPECT_EQ(b_->wait_for(event::readable, std::chrono::hours{1}), event::readable); }};
+
+	std::this_thread::sleep_for(std::chrono::milliseconds{50});
+	a_->write_all(as_bytes("y"));
+	waiter.join();
+	EXPECT_EQ(rings(), 0U);
+}
+
 /* At once: a call that must not wait does not look again. */
 TEST_F(looking_test, a_reader_that_gave_up_is_rung_once)
 {

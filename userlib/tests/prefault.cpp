@@ -40,6 +40,7 @@ public:
 		EXPECT_EQ(::ftruncate(file_.get(), ring), 0);
 		data_ = ::mmap(nullptr, ring, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
 		EXPECT_NE(data_, MAP_FAILED);
+		::madvise(data_, ring, MADV_NOHUGEPAGE);
 	}
 	~untouched() { ::munmap(data_, ring); }
 	untouched(const untouched &) = delete;
@@ -67,8 +68,8 @@ TEST(prefault, leaves_a_ring_alone_that_is_hardly_used)
 	prefault ahead{prefault::access::write};
 
 	ahead.restart(memory.bytes());
-	for (std::uint64_t index = 7000; index < 7000 + prefault::first; index += 64)
-		ahead.reach(index);
+	for (std::uint64_t index = 7064; index < 7000 + prefault::first; index += 64)
+		ahead.reach(index, 64);
 	EXPECT_EQ(memory.pages(), 0U);
 }
 
@@ -79,8 +80,9 @@ TEST(prefault, maps_what_comes_next)
 		prefault ahead{how};
 
 		ahead.restart(memory.bytes());
-		ahead.reach(0);
-		ahead.reach(prefault::first);
+		ahead.reach(8, 8);
+		EXPECT_EQ(memory.pages(), 0U);
+		ahead.reach(prefault::first, prefault::first - 8);
 		EXPECT_EQ(memory.pages(page, 2 * prefault::piece), 2 * prefault::piece / page);
 		EXPECT_EQ(memory.pages(), 2 * prefault::piece / page) << "and no more";
 	}
@@ -94,14 +96,23 @@ TEST(prefault, stays_ahead_all_around)
 	const std::uint64_t start = UINT64_MAX - 3 * ring / 2 + 1;
 
 	ahead.restart(memory.bytes());
-	ahead.reach(start);
-	for (std::uint64_t way = page; way < ring; way += 1500) {
-		ahead.reach(start + way);
-		if (way + page < ring) {
-			ASSERT_TRUE(present(memory.bytes().data() + (start + way + page) % ring)) << way;
+	for (std::uint64_t way = 1500; way < ring; way += 1500) {
+		ahead.reach(start + way, 1500);
+		if (way >= prefault::first && way + prefault::piece < ring) {
+			ASSERT_TRUE(present(memory.bytes().data() + (start + way + prefault::piece) % ring)) << way;
 		}
 	}
 	EXPECT_EQ(memory.pages(), ring / page - 1) << "all but the first one, which was used";
+}
+
+TEST(prefault, begins_with_a_long_first_move)
+{
+	const untouched memory;
+	prefault ahead{prefault::access::write};
+
+	ahead.restart(memory.bytes());
+	ahead.reach(prefault::piece, prefault::piece);
+	EXPECT_EQ(memory.pages(prefault::piece, 2 * prefault::piece), 2 * prefault::piece / page);
 }
 
 TEST(prefault, goes_around_once)
@@ -110,15 +121,14 @@ TEST(prefault, goes_around_once)
 	prefault ahead{prefault::access::write};
 
 	ahead.restart(memory.bytes());
-	for (std::uint64_t index = 0; index <= ring; index += prefault::piece)
-		ahead.reach(index);
+	for (std::uint64_t index = prefault::piece; index <= ring; index += prefault::piece)
+		ahead.reach(index, prefault::piece);
 	ASSERT_EQ(::madvise(memory.bytes().data(), ring, MADV_DONTNEED), 0);
-	for (std::uint64_t index = ring; index <= 3 * ring; index += prefault::piece)
-		ahead.reach(index);
+	for (std::uint64_t index = ring + page; index <= 3 * ring; index += page)
+		ahead.reach(index, page);
 	EXPECT_EQ(memory.pages(), 0U);
 	ahead.restart(memory.bytes());
-	ahead.reach(5);
-	ahead.reach(5 + prefault::piece);
+	ahead.reach(prefault::piece, prefault::piece);
 	EXPECT_GT(memory.pages(), 0U) << "a new session, a new way around";
 }
 
@@ -129,9 +139,12 @@ TEST(prefault, does_without_where_memory_is_gone)
 
 	ASSERT_EQ(::ftruncate(memory.fd(), 0), 0);
 	ahead.restart(memory.bytes());
-	for (std::uint64_t index = 0; index <= ring; index += page)
-		ahead.reach(index);
+	ahead.reach(2 * page, 2 * page);
 	EXPECT_EQ(memory.pages(), 0U);
+	ASSERT_EQ(::ftruncate(memory.fd(), ring), 0);
+	for (std::uint64_t index = 3 * page; index <= ring; index += page)
+		ahead.reach(index, page);
+	EXPECT_EQ(memory.pages(), 0U) << "it has given up";
 }
 
 std::size_t kib_of(int fd)
@@ -154,21 +167,6 @@ TEST(prefault, is_for_a_writer_that_copies)
 	EXPECT_GE(kib_of(where.fd()), before + prefault::piece / 1024);
 }
 
-TEST(prefault, is_for_a_reader_that_copies)
-{
-	const test_region where{channel_mode::stream, ring};
-	channel a = where.end(0), b = where.end(1);
-	std::vector<std::byte> some(64 << 10);
-
-	/* One step is no reason to map more. */
-	a.write_all(some);
-	const auto before = kib_of(where.fd());
-
-	for (int i = 0; i < 3; ++i)
-		ASSERT_EQ(b.read_some(std::span{some}.first(page)), page);
-	EXPECT_GE(kib_of(where.fd()), before + prefault::piece / 1024);
-}
-
 TEST(prefault, is_for_windows)
 {
 	const test_region where{channel_mode::stream, ring};
@@ -178,14 +176,32 @@ TEST(prefault, is_for_windows)
 	for (std::size_t done = 0; done < 3 * page; done += page)
 		a.commit(page);
 	EXPECT_TRUE(present(to.data() + prefault::piece));
-	EXPECT_FALSE(present(to.data() + ring / 2));
 
 	const auto from = b.peek();
 
 	for (std::size_t done = 0; done < 3 * page; done += page)
 		b.consume(page);
 	EXPECT_TRUE(present(from.data() + prefault::piece));
-	EXPECT_FALSE(present(from.data() + ring / 2));
+}
+
+/* Who has windows copies there, too: one mapping is used, and one mapped ahead. */
+TEST(prefault, is_for_copies_beside_windows)
+{
+	const test_region where{channel_mode::stream, ring};
+	channel a = where.end(0), b = where.end(1);
+	std::vector<std::byte> some(page);
+	const auto to = a.reserve();
+
+	for (int i = 0; i < 3; ++i)
+		a.write_all(some);
+	EXPECT_TRUE(present(to.data() + page)) << "written";
+	EXPECT_TRUE(present(to.data() + prefault::piece)) << "ahead";
+
+	const auto from = b.peek();
+
+	for (int i = 0; i < 3; ++i)
+		ASSERT_EQ(b.read_some(some), page);
+	EXPECT_TRUE(present(from.data() + prefault::piece)) << "ahead";
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "busy_poll.hpp"
+#include "kvmchan/channel.hpp"
 
 namespace {
 
@@ -20,6 +21,11 @@ unsigned after_a_miss(kvmchan_spin &s)
 {
 	kvmchan_spin_ended(&s, false);
 	return waits_left_out(s);
+}
+
+TEST(spin_rule, has_one_default)
+{
+	EXPECT_EQ(kvmchan::channel_options{}.busy_poll, std::chrono::microseconds{KVMCHAN_SPIN_DEFAULT_US});
 }
 
 TEST(spin_rule, stays_on_while_it_brings_something)

@@ -24,12 +24,12 @@ namespace bench {
 /** One boot of a guest that has an end of everything that is measured. */
 class machine {
 public:
-	/** With @p more devices that have no channels yet; @p profiled may be null. */
+	/** With @p more devices, over which what is numbered is spread; @p profiled may be null. */
 	machine(unsigned cpus, unsigned more, profile *profiled);
 
 	harness::guest &vm() { return *vm_; }
 	bench::agent &agent() { return *agent_; }
-	/** The regions in turn, as a channel's number says: the first one has all that is there at the start. */
+	/** The regions in turn, as a channel's number says: the first one has what is there once. */
 	const kvmchan::region &region(std::size_t number) const { return regions_[number % regions_.size()]; }
 	harness::region_server &server(std::size_t number) { return *servers_[number % servers_.size()]; }
 	/** Adds a channel of each `prefix`0, 1, ... up to so many, over all devices; returns when the guest has them. */
