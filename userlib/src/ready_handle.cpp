@@ -17,6 +17,7 @@ ready_handle::ready_handle(bool with_timer)
 	set_.add_again(again_.get());
 	/* Whoever begins to watch has not looked yet. */
 	raise();
+	there_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void ready_handle::settle(direction which) noexcept

@@ -4,6 +4,7 @@
 #define KVMCHAN_READY_HANDLE_HPP
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -28,6 +29,12 @@ class ready_handle {
 public:
 	/** Throws std::system_error. @p with_timer: poll_in() will be used. */
 	explicit ready_handle(bool with_timer);
+	~ready_handle() { there_.fetch_sub(1, std::memory_order_relaxed); }
+	ready_handle(const ready_handle &) = delete;
+	ready_handle &operator=(const ready_handle &) = delete;
+
+	/** Is there no other in this process, so that the event loop has no other channel to go to? */
+	static bool is_the_only_one() noexcept { return there_.load(std::memory_order_relaxed) == 1; }
 
 	wait_set &set() noexcept { return set_; }
 	int fd() const noexcept { return set_.fd(); }
@@ -45,6 +52,7 @@ public:
 
 private:
 	static constexpr unsigned raises_max = 4;
+	static inline std::atomic<unsigned> there_{0};
 
 	std::mutex mutex_;
 	wait_set set_;

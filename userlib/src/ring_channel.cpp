@@ -68,8 +68,7 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
 		if (woken)
 			count(link().counters().empty_interrupts);
 		woken = false;
-		/* A call that must not wait has other things to do: other channels may be ready. */
-		if (!nonblocking() && spin())
+		if (spin())
 			continue;
 		if (nonblocking()) {
 			if (const ssize_t error = would_block(which, wanted()))
@@ -101,7 +100,16 @@ ssize_t ring_channel::run(direction which, Try attempt, Spin spin, Wanted wanted
  */
 bool ring_channel::spin_for_room(std::uint64_t room) noexcept
 {
-	return writer_.live() && writer_spin_([&] { return writer_.came(room); });
+	return !nonblocking() && writer_.live() && writer_spin_([&] { return writer_.came(room); });
+}
+
+/*
+ * A read that must not wait holds an event loop up, which may have other channels
+ * to go to. One that is all by itself will sleep next, and so it may look before.
+ */
+bool ring_channel::may_look() const noexcept
+{
+	return !nonblocking() || (handle() && ready_handle::is_the_only_one());
 }
 
 bool ring_channel::spin_for(std::uint64_t least) noexcept
@@ -116,21 +124,23 @@ ssize_t ring_channel::ring_read(std::span<std::byte> to) noexcept
 
 	return run(
 		direction::rx, [&] { return reader_.take(to, nonblocking() ? 1 : mark()); },
-		[&] { return spin_for(mark()); },
+		[&] { return may_look() && spin_for(nonblocking() ? 1 : mark()); },
 		[&] { return nonblocking() ? reader_.lowat() : mark(); });
 }
 
 int ring_channel::ring_recv(std::span<std::byte> to, std::size_t &length) noexcept
 {
 	return static_cast<int>(run(
-		direction::rx, [&] { return reader_.take_record(to, length); }, [&] { return spin_for(1); },
+		direction::rx, [&] { return reader_.take_record(to, length); },
+		[&] { return may_look() && spin_for(1); },
 		[] { return std::uint64_t{1}; }));
 }
 
 ssize_t ring_channel::ring_recv_many(std::span<iovec> records) noexcept
 {
 	return run(
-		direction::rx, [&] { return reader_.take_records(records); }, [&] { return spin_for(1); },
+		direction::rx, [&] { return reader_.take_records(records); },
+		[&] { return may_look() && spin_for(1); },
 		[] { return std::uint64_t{1}; });
 }
 
@@ -140,7 +150,8 @@ int ring_channel::ring_peek(std::size_t least, std::span<const std::byte> &windo
 
 	/* Who asks by wait() or by the handle afterwards, waits for the mark, too. */
 	return static_cast<int>(run(
-		direction::rx, [&] { return reader_.peek(least, window); }, [&] { return spin_for(need); },
+		direction::rx, [&] { return reader_.peek(least, window); },
+		[&] { return may_look() && spin_for(need); },
 		[&] { return nonblocking() ? reader_.wanted() : need; }));
 }
 

@@ -38,6 +38,8 @@ protected:
 	ssize_t ring_recv_many(std::span<iovec> records) noexcept;
 	int ring_reserve(std::size_t least, std::span<std::byte> &window) noexcept;
 	int ring_peek(std::size_t least, std::span<const std::byte> &window) noexcept;
+	/** May a reader that found nothing look for a while? */
+	bool may_look() const noexcept;
 	/** Looks for a while whether @p least bytes come. */
 	bool spin_for(std::uint64_t least) noexcept;
 

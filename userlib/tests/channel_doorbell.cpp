@@ -153,6 +153,31 @@ TEST_F(looking_test, who_waits_for_an_event_looks_too)
 	EXPECT_EQ(rings(), 0U);
 }
 
+TEST_F(looking_test, a_reader_of_an_event_loop_with_others_does_not)
+{
+	connect(std::chrono::hours{1}, true);
+	EXPECT_GE(b_->native_handle(), 0);
+	EXPECT_GE(a_->native_handle(), 0);
+	std::error_code ec;
+	std::byte buffer[16];
+
+	b_->read_some(buffer, ec);
+	EXPECT_EQ(ec, std::errc::operation_would_block);
+}
+
+/* Its loop has no other channel to go to: those of the test before are gone. */
+TEST_F(looking_test, a_lone_reader_of_an_event_loop_looks)
+{
+	connect(std::chrono::hours{1}, true);
+	EXPECT_GE(b_->native_handle(), 0);
+	std::thread reader{[&] { EXPECT_EQ(read_text(*b_), "y"); }};
+
+	std::this_thread::sleep_for(std::chrono::milliseconds{50});
+	a_->write_all(as_bytes("y"));
+	reader.join();
+	EXPECT_EQ(rings(), 0U);
+}
+
 /* At once: a call that must not wait does not look again. */
 TEST_F(looking_test, a_reader_that_gave_up_is_rung_once)
 {

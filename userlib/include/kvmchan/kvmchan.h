@@ -185,7 +185,9 @@ struct kvmchan_channel_options {
 	struct kvmchan_lowat lowat; /**< 0: the defaults; streams only */
 	/**
 	 * How long a call that waits, and found nothing or no room, looks
-	 * again before it sleeps, as long as that mostly brings something.
+	 * again before it sleeps, as long as that mostly brings something. A
+	 * read that must not wait does so only at the one end of the process
+	 * that has a handle: elsewhere other ends may be ready meanwhile.
 	 * 0: 100 us; negative: never. In a guest it is for rings that are mapped
 	 * (see below); else the module's busy_poll_us says so.
 	 */
