@@ -17,7 +17,9 @@
 
 static unsigned int busy_poll_us = KVMCHAN_SPIN_DEFAULT_US;
 module_param(busy_poll_us, uint, 0644);
-MODULE_PARM_DESC(busy_poll_us, "how long a read or write looks before it sleeps, where that pays, microseconds (default " __stringify(KVMCHAN_SPIN_DEFAULT_US) ", 0: never, at most 1000)");
+MODULE_PARM_DESC(busy_poll_us,
+		 "microseconds that a read or write looks before it sleeps, where that pays (default "
+		 __stringify(KVMCHAN_SPIN_DEFAULT_US) ", 0: never, at most 1000)");
 
 /* Has the peer's index moved on so far? It is not checked here: a hint. */
 static bool kvmchan_moved(const __le64 __kvmchan_shared *index, u64 from,
