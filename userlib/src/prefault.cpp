@@ -18,10 +18,10 @@ bool prefault::map(std::uint64_t index, std::uint64_t length) const noexcept
 	while (good && length) {
 		const std::uint64_t offset = index & (ring_.size() - 1);
 		const std::uint64_t n = std::min(length, ring_.size() - offset);
-		const auto from = reinterpret_cast<std::uintptr_t>(ring_.data() + offset);
-		const auto aligned = from / page * page;
+		const std::byte *const from = ring_.data() + offset;
+		const std::size_t into = reinterpret_cast<std::uintptr_t>(from) % page;
 
-		good = ::madvise(reinterpret_cast<void *>(aligned), from - aligned + n, advice) == 0;
+		good = ::madvise(const_cast<std::byte *>(from - into), into + n, advice) == 0;
 		index += n;
 		length -= n;
 	}
