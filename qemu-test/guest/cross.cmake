@@ -1,17 +1,8 @@
 # SPDX-License-Identifier: MIT
 # What the whole project has for these programs, for a compiler of another
 # architecture, whose headers must not mix with those in /usr/include.
-set(CMAKE_CXX_STANDARD 20)
-set(CMAKE_CXX_STANDARD_REQUIRED ON)
-set(CMAKE_CXX_EXTENSIONS OFF)
+include(${CMAKE_CURRENT_SOURCE_DIR}/../../userlib/flags.cmake)
 find_package(Threads REQUIRED)
-
-add_compile_options(-O2)
-add_library(kvmchan_flags INTERFACE)
-target_compile_options(kvmchan_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
-add_library(kvmchan_test_flags INTERFACE)
-target_compile_options(kvmchan_test_flags INTERFACE -O1)
-target_link_libraries(kvmchan_test_flags INTERFACE kvmchan_flags)
 
 # Of Debian's googletest, which libgtest-dev brings along.
 set(INSTALL_GTEST OFF)

@@ -3,6 +3,7 @@
 #ifndef KVMCHAN_BUSY_POLL_HPP
 #define KVMCHAN_BUSY_POLL_HPP
 
+#include <algorithm>
 #include <chrono>
 
 #include "spin.h"
@@ -17,15 +18,21 @@ public:
 	/** @p limit of one spin; 0: never. */
 	explicit busy_poll(nanoseconds limit) noexcept : limit_{limit} {}
 
-	/** Calls @p look, which is cheap, until it says true: then so does this. */
+	/**
+	 * Calls @p look, which is cheap, until it says true: then so does this. For
+	 * @p most at most; that it did not in less than the limit tells nothing.
+	 */
 	template <typename Look>
-	bool operator()(Look look) noexcept
+	bool operator()(Look look, nanoseconds most = nanoseconds::max()) noexcept
 	{
-		if (limit_.count() <= 0 || !kvmchan_spin_due(&state_))
-			return false;
-		const bool hit = spin(look);
+		const nanoseconds time = std::min(limit_, most);
 
-		kvmchan_spin_ended(&state_, hit);
+		if (time.count() <= 0 || !kvmchan_spin_due(&state_))
+			return false;
+		const bool hit = spin(look, time);
+
+		if (hit || time == limit_)
+			kvmchan_spin_ended(&state_, hit);
 		return hit;
 	}
 
@@ -40,9 +47,9 @@ private:
 	static constexpr unsigned pauses_per_reading = 8;
 
 	template <typename Look>
-	bool spin(Look look) const noexcept
+	static bool spin(Look look, nanoseconds time) noexcept
 	{
-		const auto end = clock::now() + limit_;
+		const auto end = clock::now() + time;
 
 		do {
 			for (unsigned i = 0; i < looks_per_pause * pauses_per_reading; ++i) {

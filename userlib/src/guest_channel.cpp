@@ -289,8 +289,8 @@ int guest_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 	const auto deadline = timeout > clock::time_point::max() - now ? clock::time_point::max() : now + timeout;
 	const int wanted = (interest & event_readable ? POLLIN | POLLRDHUP : 0) | (interest & event_writable ? POLLOUT : 0);
 
-	if (interest == event_readable && rx_ && timeout.count())
-		spin_for(reader_.wanted());
+	if (interest == event_readable && rx_)
+		spin_for(reader_.wanted(), timeout);
 	for (;;) {
 		/* An error is found by whoever reads or writes. */
 		if (ask_for(interest) < 0)

@@ -241,7 +241,9 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 	const bool reads = interest == event_readable;
 	const sleeper who = reads ? sleeping_reader : interest == event_writable ? sleeping_writer : sleeping_both;
 	const auto deadline = deadline_of(timeout);
-	const auto left = [&] { return timeout.count() < 0 ? no_limit : std::max(nanoseconds{deadline - clock::now()}, nanoseconds{0}); };
+	const auto left = [&] {
+		return timeout.count() < 0 ? no_limit : std::max(nanoseconds{deadline - clock::now()}, nanoseconds{0});
+	};
 	wait_set *const set = set_of(who);
 
 	if (!set)
@@ -251,7 +253,7 @@ int host_channel::wait(event_mask interest, nanoseconds timeout) noexcept
 			return found;
 		if (left().count() == 0)
 			return 0;
-		if (reads && spin_for(reader_.wanted()))
+		if (reads && spin_for(reader_.wanted(), left()))
 			continue;
 		set->take();
 		if (arm_events(interest) || find_events(0))

@@ -112,9 +112,11 @@ bool ring_channel::may_look() const noexcept
 	return !nonblocking() || (handle() && ready_handle::is_the_only_one());
 }
 
-bool ring_channel::spin_for(std::uint64_t least) noexcept
+bool ring_channel::spin_for(std::uint64_t least, std::chrono::nanoseconds limit) noexcept
 {
-	return reader_.live() && reader_spin_([&] { return reader_.came(least); });
+	const auto most = limit.count() < 0 ? std::chrono::nanoseconds::max() : limit;
+
+	return reader_.live() && reader_spin_([&] { return reader_.came(least); }, most);
 }
 
 ssize_t ring_channel::ring_read(std::span<std::byte> to) noexcept

@@ -40,8 +40,8 @@ protected:
 	int ring_peek(std::size_t least, std::span<const std::byte> &window) noexcept;
 	/** May a reader that found nothing look for a while? */
 	bool may_look() const noexcept;
-	/** Looks for a while whether @p least bytes come. */
-	bool spin_for(std::uint64_t least) noexcept;
+	/** Looks for a while, at most for @p limit (negative: without one), whether @p least bytes come. */
+	bool spin_for(std::uint64_t least, std::chrono::nanoseconds limit = no_limit) noexcept;
 
 	virtual ring_link &link() noexcept = 0;
 	/** Before a look that decides whether to sleep: takes the edges. 0 or an error. */

@@ -2,6 +2,7 @@
 // Channels whose ends are clients of a server: doorbells, no polling, and
 // deaths that are noticed.
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <thread>
 
@@ -121,6 +122,16 @@ protected:
 		before_ = a_->counters().doorbells_sent;
 	}
 
+	/* A byte comes while @p call mostly looks already. */
+	void write_during(const std::function<void()> &call)
+	{
+		std::thread looker{call};
+
+		std::this_thread::sleep_for(std::chrono::milliseconds{50});
+		a_->write_all(as_bytes("y"));
+		looker.join();
+	}
+
 	std::uint64_t rings() const { return a_->counters().doorbells_sent - before_; }
 
 	std::optional<kvmchan::channel> a_, b_;
@@ -131,12 +142,7 @@ protected:
 TEST_F(looking_test, a_reader_that_looks_is_not_rung)
 {
 	connect(std::chrono::hours{1}, false);
-	std::thread reader{[&] { EXPECT_EQ(read_text(*b_), "y"); }};
-
-	/* It may not look yet, but mostly does. */
-	std::this_thread::sleep_for(std::chrono::milliseconds{50});
-	a_->write_all(as_bytes("y"));
-	reader.join();
+	write_during([&] { EXPECT_EQ(read_text(*b_), "y"); });
 	EXPECT_EQ(rings(), 0U);
 	EXPECT_EQ(b_->counters().empty_interrupts, 0U);
 }
@@ -145,12 +151,14 @@ TEST_F(looking_test, a_reader_that_looks_is_not_rung)
 TEST_F(looking_test, who_waits_for_an_event_looks_too)
 {
 	connect(std::chrono::hours{1}, true);
-	std::thread waiter{[&] { EXPECT_EQ(b_->wait_for(event::readable, std::chrono::hours{1}), event::readable); }};
-
-	std::this_thread::sleep_for(std::chrono::milliseconds{50});
-	a_->write_all(as_bytes("y"));
-	waiter.join();
+	write_during([&] { EXPECT_EQ(b_->wait_for(event::readable, std::chrono::hours{1}), event::readable); });
 	EXPECT_EQ(rings(), 0U);
+}
+
+TEST_F(looking_test, who_waits_for_an_event_does_so_for_no_longer)
+{
+	connect(std::chrono::hours{1}, false);
+	EXPECT_EQ(b_->wait_for(event::readable, std::chrono::milliseconds{20}), event::none);
 }
 
 TEST_F(looking_test, a_reader_of_an_event_loop_with_others_does_not)
@@ -170,11 +178,7 @@ TEST_F(looking_test, a_lone_reader_of_an_event_loop_looks)
 {
 	connect(std::chrono::hours{1}, true);
 	EXPECT_GE(b_->native_handle(), 0);
-	std::thread reader{[&] { EXPECT_EQ(read_text(*b_), "y"); }};
-
-	std::this_thread::sleep_for(std::chrono::milliseconds{50});
-	a_->write_all(as_bytes("y"));
-	reader.join();
+	write_during([&] { EXPECT_EQ(read_text(*b_), "y"); });
 	EXPECT_EQ(rings(), 0U);
 }
 

@@ -96,6 +96,14 @@ TEST(busy_poll, looks_until_it_sees_or_its_time_is_up)
 	looks = 0;
 	EXPECT_FALSE(never([&] { return ++looks > 0; }));
 	EXPECT_EQ(looks, 0U);
+	EXPECT_FALSE(patient([&] { return ++looks > 0; }, std::chrono::nanoseconds{0}));
+	EXPECT_EQ(looks, 0U);
+	/* In so short a time there is nothing to be learnt from a miss. */
+	for (int i = 0; i < 100; ++i) {
+		looks = 0;
+		EXPECT_FALSE(patient([&] { return ++looks == 0; }, std::chrono::nanoseconds{1}));
+		ASSERT_GT(looks, 0U) << i;
+	}
 }
 
 } // namespace
